@@ -1,0 +1,58 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One list of strict settings for every Swift target.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+  name: "glomseg",
+  products: [
+    .executable(name: "glomseg", targets: ["App"]),
+    .library(name: "GlomsegEngine", targets: ["Engine"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // C: the OpenCL bridge, the kernels' text, BLAS, vector loops, image codecs.
+    .target(name: "CLBridge", linkerSettings: [.linkedLibrary("OpenCL")]),
+    .target(name: "Kernels"),
+    .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .target(name: "VectorMath", linkerSettings: [.linkedLibrary("m")]),
+    .target(
+      name: "ImageCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+
+    // Swift: images and data sets know no engine; the engine knows no images.
+    .target(name: "Images", dependencies: ["ImageCodecs"], swiftSettings: strict),
+    .target(name: "Datasets", dependencies: ["Images"], swiftSettings: strict),
+    .target(
+      name: "Engine", dependencies: ["CLBridge", "Kernels", "CBLAS", "VectorMath"],
+      swiftSettings: strict),
+    .target(
+      name: "OpSuite", dependencies: ["Engine"], path: "Tests/OpSuite", swiftSettings: strict),
+    .executableTarget(
+      name: "App",
+      dependencies: ["Engine", "Images", "Datasets", "OpSuite", argumentParser, logging, yams],
+      swiftSettings: strict),
+
+    .testTarget(name: "ImagesTests", dependencies: ["Images"], swiftSettings: strict),
+    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Images"], swiftSettings: strict),
+    .testTarget(
+      name: "EngineTests", dependencies: ["Engine", "OpSuite"], swiftSettings: strict),
+    .testTarget(
+      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets"],
+      swiftSettings: strict),
+  ],
+  cLanguageStandard: .gnu2x
+)

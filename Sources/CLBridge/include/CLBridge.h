@@ -1,0 +1,32 @@
+// CLBridge: the only C surface of OpenCL in glomseg.
+//
+// Rules
+// - The OpenCL version is pinned here, before <CL/cl.h>: a define in the package manifest would reach this
+//   target's C files but not the Swift importer.
+// - Thread-safety is OpenCL's own: every call may be made from any thread, except clSetKernelArg on one kernel.
+// - Functions prefixed clb_ return an OpenCL status and give results by out-parameter. Memory that they
+//   allocate is released with clb_free. They hold no state, print nothing and decide nothing.
+#ifndef CLBRIDGE_H
+#define CLBRIDGE_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+#include <stddef.h>
+
+/// The name of an OpenCL status code, "CL_OUT_OF_RESOURCES" for -5; "CL_UNKNOWN_STATUS" for one not in OpenCL 1.2.
+const char *_Nonnull clb_status_name(cl_int status);
+
+/// Information as a NUL-terminated string, asked for by size first. Release with clb_free.
+cl_int clb_platform_string(cl_platform_id _Nonnull platform, cl_platform_info what, char *_Nullable *_Nonnull out);
+cl_int clb_device_string(cl_device_id _Nonnull device, cl_device_info what, char *_Nullable *_Nonnull out);
+
+/// The compiler's log for one device; empty where the driver keeps none. Release with clb_free.
+cl_int clb_build_log(cl_program _Nonnull program, cl_device_id _Nonnull device, char *_Nullable *_Nonnull out);
+
+/// The name of a kernel's argument, where the driver tells (CL_KERNEL_ARG_INFO_NOT_AVAILABLE where not). Release
+/// with clb_free.
+cl_int clb_kernel_argument_name(cl_kernel _Nonnull kernel, cl_uint index, char *_Nullable *_Nonnull out);
+
+void clb_free(char *_Nullable string);
+
+#endif

@@ -1,0 +1,3 @@
+#ifndef IMAGECODECS_H
+#define IMAGECODECS_H
+#endif

@@ -1,0 +1,3 @@
+#ifndef VECTORMATH_H
+#define VECTORMATH_H
+#endif
