@@ -1,1 +1,74 @@
 #include "Kernels.h"
+#include <stddef.h>
+#include <string.h>
+
+// Editing an embedded file rebuilds this one: the compiler's dependency file names it.
+
+
+static const char prelude[] = {
+#embed "prelude.clh"
+    , 0};
+static const char conv2d_stage[] = {
+#embed "conv2d_stage.clh"
+    , 0};
+static const char conv2d[] = {
+#embed "conv2d.cl"
+    , 0};
+static const char conv2d_weight_gradient[] = {
+#embed "conv2d_weight_gradient.cl"
+    , 0};
+static const char channel_sum[] = {
+#embed "channel_sum.cl"
+    , 0};
+static const char channel_copy[] = {
+#embed "channel_copy.cl"
+    , 0};
+static const char batch_norm[] = {
+#embed "batch_norm.cl"
+    , 0};
+static const char materialize[] = {
+#embed "materialize.cl"
+    , 0};
+static const char relu[] = {
+#embed "relu.cl"
+    , 0};
+static const char max_pool[] = {
+#embed "max_pool.cl"
+    , 0};
+static const char bce_dice[] = {
+#embed "bce_dice.cl"
+    , 0};
+static const char adam[] = {
+#embed "adam.cl"
+    , 0};
+static const char sum_of_squares[] = {
+#embed "sum_of_squares.cl"
+    , 0};
+
+static const struct {
+  const char *name, *source;
+} files[] = {
+    {"prelude.clh", prelude},
+    {"conv2d_stage.clh", conv2d_stage},
+    {"conv2d.cl", conv2d},
+    {"conv2d_weight_gradient.cl", conv2d_weight_gradient},
+    {"channel_sum.cl", channel_sum},
+    {"channel_copy.cl", channel_copy},
+    {"batch_norm.cl", batch_norm},
+    {"materialize.cl", materialize},
+    {"relu.cl", relu},
+    {"max_pool.cl", max_pool},
+    {"bce_dice.cl", bce_dice},
+    {"adam.cl", adam},
+    {"sum_of_squares.cl", sum_of_squares},
+};
+
+int kernels_count(void) { return sizeof files / sizeof files[0]; }
+
+const char *kernels_name(int i) { return i >= 0 && i < kernels_count() ? files[i].name : NULL; }
+
+const char *kernels_source(const char *name) {
+  for (int i = 0; i < kernels_count(); i++)
+    if (strcmp(files[i].name, name) == 0) return files[i].source;
+  return NULL;
+}

@@ -1,1 +1,272 @@
 #include "VectorMath.h"
+#include <math.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#define CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define CLONES
+#endif
+#define INLINE static inline __attribute__((always_inline))
+// Sums may be taken in any order, so that they vectorise; the order is fixed for a given processor.
+#define REASSOCIATE _Pragma("clang fp reassociate(on)")
+
+typedef struct {
+  float mean, scale, beta, q, r;
+} channel;
+
+INLINE channel load_channel(const vm_operand *x, int64_t c) {
+  channel k = {0, 1, 0, 0, 0};
+  if (x->mode == VM_NORMALIZED || x->mode == VM_NORMALIZED_RELU) {
+    const float *t = x->table + 4 * c;
+    k.mean = t[0], k.scale = t[1], k.beta = t[2];
+  } else if (x->mode == VM_NORMALIZED_GRADIENT || x->mode == VM_NORMALIZED_RELU_GRADIENT) {
+    const float *t = x->table + 8 * c;
+    k.mean = t[0], k.scale = t[1], k.beta = t[2], k.q = t[3], k.r = t[4];
+  }
+  return k;
+}
+
+INLINE float normalize(channel k, float z) { return (z - k.mean) * k.scale + k.beta; }
+
+INLINE void load_span(float *restrict out, int mode, channel k, const float *restrict in, const float *restrict aux,
+                      int64_t count) {
+  switch (mode) {
+  case VM_NORMALIZED:
+    for (int64_t j = 0; j < count; j++) out[j] = normalize(k, in[j]);
+    break;
+  case VM_NORMALIZED_RELU:
+    for (int64_t j = 0; j < count; j++) {
+      float a = normalize(k, in[j]);
+      out[j] = a > 0.0f ? a : 0.0f;
+    }
+    break;
+  case VM_NORMALIZED_GRADIENT:
+    for (int64_t j = 0; j < count; j++) out[j] = k.scale * in[j] + (k.q * (aux[j] - k.mean) + k.r);
+    break;
+  case VM_NORMALIZED_RELU_GRADIENT:
+    for (int64_t j = 0; j < count; j++) {
+      float g = normalize(k, aux[j]) > 0.0f ? in[j] : 0.0f;
+      out[j] = k.scale * g + (k.q * (aux[j] - k.mean) + k.r);
+    }
+    break;
+  case VM_DEPTH:
+    for (int64_t j = 0; j < count; j++) out[j] = in[2 * j];
+    break;
+  default: memcpy(out, in, (size_t)count * sizeof(float));
+  }
+}
+
+INLINE void load_row(float *restrict out, const vm_operand *x, channel k, int64_t n, int64_t c, int64_t row,
+                     int64_t column, int64_t count) {
+  int64_t skip = column < 0 ? (-column < count ? -column : count) : 0;
+  int64_t last = x->width - column < count ? x->width - column : count;
+  if (row < 0 || row >= x->height || last <= skip) {
+    memset(out, 0, (size_t)count * sizeof(float));
+    return;
+  }
+  if (skip > 0) memset(out, 0, (size_t)skip * sizeof(float));
+  if (last < count) memset(out + last, 0, (size_t)(count - last) * sizeof(float));
+  int64_t base, step = 1;
+  if (x->mode == VM_DEPTH) {
+    base = ((n * (x->channels / 4) + c / 4) * 2 * x->height + 2 * row + ((c >> 1) & 1)) * 2 * x->width + (c & 1);
+    step = 2;
+  } else {
+    base = ((n * x->channels + c) * x->height + row) * x->width;
+  }
+  base += (column + skip) * step;
+  load_span(out + skip, x->mode, k, x->data + base, x->aux + base, last - skip);
+}
+
+CLONES void vm_load_row(float *out, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t column,
+                        int64_t count) {
+  load_row(out, x, load_channel(x, c), n, c, row, column, count);
+}
+
+CLONES void vm_im2col(float *out, const vm_operand *x, int64_t n, int64_t first, int64_t channels, int64_t k,
+                      int64_t dilation, int64_t pad, int64_t out_width, int64_t start, int64_t count) {
+  for (int64_t c = 0; c < channels; c++) {
+    channel view = load_channel(x, first + c);
+    for (int64_t p = 0; p < k; p++)
+      for (int64_t q = 0; q < k; q++) {
+        float *to = out + ((c * k + p) * k + q) * count;
+        int64_t at = start, left = count;
+        while (left > 0) {
+          int64_t i = at / out_width, j = at % out_width;
+          int64_t run = out_width - j < left ? out_width - j : left;
+          load_row(to, x, view, n, first + c, i + p * dilation - pad, j + q * dilation - pad, run);
+          to += run, at += run, left -= run;
+        }
+      }
+  }
+}
+
+CLONES void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count,
+                          int accumulate) {
+  channel k = load_channel(x, c);
+  int64_t base = (n * x->channels + c) * x->height * x->width + start;
+  if (!accumulate) {
+    load_span(y, x->mode, k, x->data + base, x->aux + base, count);
+    return;
+  }
+  float block[512];
+  for (int64_t at = 0; at < count; at += 512) {
+    int64_t run = count - at < 512 ? count - at : 512;
+    load_span(block, x->mode, k, x->data + base + at, x->aux + base + at, run);
+    for (int64_t j = 0; j < run; j++) y[at + j] += block[j];
+  }
+}
+
+CLONES void vm_sums(const float *x, int64_t count, double shift, double *sum, double *squares) {
+  REASSOCIATE
+  double s = 0, ss = 0;
+  for (int64_t i = 0; i < count; i++) {
+    double d = (double)x[i] - shift;
+    s += d;
+    ss += d * d;
+  }
+  *sum += s;
+  *squares += ss;
+}
+
+CLONES void vm_norm_gradient_sums(const float *g, const float *z, int64_t count, float mean, float scale, float beta,
+                                  int relu, double *sum, double *products) {
+  REASSOCIATE
+  double s = 0, sp = 0;
+  for (int64_t i = 0; i < count; i++) {
+    float d = z[i] - mean;
+    float v = relu && !(d * scale + beta > 0.0f) ? 0.0f : g[i];
+    s += (double)v;
+    sp += (double)v * (double)d;
+  }
+  *sum += s;
+  *products += sp;
+}
+
+INLINE float load_one(const vm_operand *x, channel k, int64_t at) {
+  float v;
+  load_span(&v, x->mode, k, x->data + at, x->aux + at, 1);
+  return v;
+}
+
+CLONES void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t out_width) {
+  channel k = load_channel(x, c);
+  int64_t base = ((n * x->channels + c) * x->height + 2 * row) * x->width;
+  float top[512], low[512];
+  for (int64_t at = 0; at < out_width; at += 256) {
+    int64_t run = out_width - at < 256 ? out_width - at : 256;
+    int64_t from = base + 2 * at;
+    load_span(top, x->mode, k, x->data + from, x->aux + from, 2 * run);
+    load_span(low, x->mode, k, x->data + from + x->width, x->aux + from + x->width, 2 * run);
+    for (int64_t j = 0; j < run; j++) {
+      float a = top[2 * j] >= top[2 * j + 1] ? top[2 * j] : top[2 * j + 1];
+      float b = low[2 * j] >= low[2 * j + 1] ? low[2 * j] : low[2 * j + 1];
+      y[at + j] = a >= b ? a : b;
+    }
+  }
+}
+
+CLONES void vm_max_pool_gradient_rows(float *dx, const vm_operand *x, const float *dy, int64_t n, int64_t c,
+                                      int64_t row, int64_t out_height, int64_t out_width, int accumulate) {
+  channel k = load_channel(x, c);
+  int64_t width = x->width;
+  int64_t base = ((n * x->channels + c) * x->height + 2 * row) * width;
+  int64_t rows = x->height - 2 * row < 2 ? x->height - 2 * row : 2;
+  if (!accumulate) memset(dx + base, 0, (size_t)(rows * width) * sizeof(float));
+  if (row >= out_height) return;
+  const float *d = dy + ((n * x->channels + c) * out_height + row) * out_width;
+  for (int64_t j = 0; j < out_width; j++) {
+    int64_t at[4] = {base + 2 * j, base + 2 * j + 1, base + width + 2 * j, base + width + 2 * j + 1};
+    int best = 0;
+    float most = load_one(x, k, at[0]);
+    for (int i = 1; i < 4; i++) {
+      float v = load_one(x, k, at[i]);
+      if (v > most) most = v, best = i;
+    }
+    dx[at[best]] += d[j];
+  }
+}
+
+CLONES void vm_relu(float *y, const float *x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
+
+CLONES void vm_relu_gradient(float *dx, const float *x, const float *dy, int64_t count, int accumulate) {
+  if (accumulate)
+    for (int64_t i = 0; i < count; i++) dx[i] += x[i] > 0.0f ? dy[i] : 0.0f;
+  else
+    for (int64_t i = 0; i < count; i++) dx[i] = x[i] > 0.0f ? dy[i] : 0.0f;
+}
+
+CLONES void vm_fill(float *y, float value, int64_t count) {
+  for (int64_t i = 0; i < count; i++) y[i] = value;
+}
+
+CLONES void vm_add(float *y, const float *x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) y[i] += x[i];
+}
+
+CLONES double vm_sum(const float *x, int64_t count) {
+  REASSOCIATE
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += (double)x[i];
+  return sum;
+}
+
+CLONES double vm_sum_squares(const float *x, int64_t count) {
+  REASSOCIATE
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += (double)x[i] * (double)x[i];
+  return sum;
+}
+
+CLONES void vm_interleave(float *y, const float *even, const float *odd, float bias, int64_t count) {
+  for (int64_t j = 0; j < count; j++) {
+    y[2 * j] = even[j] + bias;
+    y[2 * j + 1] = odd[j] + bias;
+  }
+}
+
+// log(1 + exp(-|x|)): the stable part of BCE with logits.
+INLINE float softplus_tail(float x) { return log1pf(expf(-fabsf(x))); }
+
+INLINE float sigmoid(float x) {
+  float e = expf(-fabsf(x));
+  float small = e / (1.0f + e);
+  return x >= 0.0f ? 1.0f - small : small;
+}
+
+void vm_bce_dice_sums(const float *logits, const float *target, int64_t count, float pos_weight, double sums[4]) {
+  double bce = 0, overlap = 0, predicted = 0, positive = 0;
+  for (int64_t i = 0; i < count; i++) {
+    float x = logits[i], t = target[i];
+    float weight = 1.0f + (pos_weight - 1.0f) * t;
+    bce += (double)((1.0f - t) * x + weight * (softplus_tail(x) + fmaxf(-x, 0.0f)));
+    float p = sigmoid(x);
+    overlap += (double)(p * t);
+    predicted += (double)p;
+    positive += (double)t;
+  }
+  sums[0] += bce, sums[1] += overlap, sums[2] += predicted, sums[3] += positive;
+}
+
+void vm_bce_dice_gradient(float *d, const float *logits, const float *target, int64_t count, float pos_weight,
+                          float bce_scale, float dice_target, float dice_constant) {
+  for (int64_t i = 0; i < count; i++) {
+    float x = logits[i], t = target[i], p = sigmoid(x), rest = sigmoid(-x);
+    float bce = (1.0f - t) * p - pos_weight * t * rest;
+    d[i] = bce_scale * bce + p * rest * (dice_target * t + dice_constant);
+  }
+}
+
+CLONES void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float b1, float b2, float eps,
+                    float step, float correction, float grad_scale, float decay) {
+  for (int64_t i = 0; i < count; i++) {
+    float gi = g[i] * grad_scale;
+    float mi = b1 * m[i] + (1.0f - b1) * gi;
+    float vi = b2 * v[i] + (1.0f - b2) * gi * gi;
+    m[i] = mi;
+    v[i] = vi;
+    p[i] = p[i] * decay - step * mi / (sqrtf(vi) * correction + eps);
+  }
+}

@@ -1,3 +1,65 @@
+// VectorMath: the CPU path's loops beside BLAS. Every function works on a range that the caller chose, so that the
+// caller divides work among threads; none allocates, locks or keeps state. Tensors are fp32 NCHW, contiguous. Sums are
+// kept in double. Each function is compiled for several x86-64 levels and chosen at load.
 #ifndef VECTORMATH_H
 #define VECTORMATH_H
+
+#include <stdint.h>
+
+/// How an operand is read; the same numbers as ViewMode in the engine and VIEW_... in prelude.clh.
+enum vm_mode { VM_PLAIN, VM_NORMALIZED, VM_NORMALIZED_RELU, VM_NORMALIZED_GRADIENT, VM_NORMALIZED_RELU_GRADIENT, VM_DEPTH };
+
+/// A tensor (n, channels, height, width) read through a view. `table` and `aux` as in prelude.clh.
+typedef struct {
+  const float *data, *table, *aux;
+  int32_t mode;
+  int64_t channels, height, width;
+} vm_operand;
+
+/// out[j] = x[n, c, row, column + j] for j < count; zero outside the plane.
+void vm_load_row(float *out, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t column, int64_t count);
+
+/// Rows (c, p, q) of the im2col matrix for output pixels [start, start + count) of a plane `out_width` wide:
+/// out[((c * k + p) * k + q) * count + j] = x[n, first + c, i + p*dilation - pad, j + q*dilation - pad].
+void vm_im2col(float *out, const vm_operand *x, int64_t n, int64_t first, int64_t channels, int64_t k,
+               int64_t dilation, int64_t pad, int64_t out_width, int64_t start, int64_t count);
+
+/// y[0..count) = or += x's elements [start, start + count) of channel c of image n.
+void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count, int accumulate);
+
+/// Adds x[i] - shift and its square.
+void vm_sums(const float *x, int64_t count, double shift, double *sum, double *squares);
+/// Adds g * f' and g * f' * (z - mean) where f' is 1, or with relu the step of (z - mean) * scale + beta.
+void vm_norm_gradient_sums(const float *g, const float *z, int64_t count, float mean, float scale, float beta, int relu,
+                           double *sum, double *products);
+
+/// One row of 2x2 max-pooling: y[j] of output row `row`, through the view.
+void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t out_width);
+/// Two rows (2*row, 2*row + 1; the odd last row alone) of its gradient: the first maximum takes it, the rest get 0.
+void vm_max_pool_gradient_rows(float *dx, const vm_operand *x, const float *dy, int64_t n, int64_t c, int64_t row,
+                               int64_t out_height, int64_t out_width, int accumulate);
+
+/// dx = or += dy where x > 0.
+void vm_relu(float *y, const float *x, int64_t count);
+void vm_relu_gradient(float *dx, const float *x, const float *dy, int64_t count, int accumulate);
+
+/// y[i] = value; y[i] += x[i]; sum of x; sum of squares.
+void vm_fill(float *y, float value, int64_t count);
+void vm_add(float *y, const float *x, int64_t count);
+double vm_sum(const float *x, int64_t count);
+double vm_sum_squares(const float *x, int64_t count);
+
+/// y[2*j] = even[j], y[2*j + 1] = odd[j], both plus bias.
+void vm_interleave(float *y, const float *even, const float *odd, float bias, int64_t count);
+
+/// Adds the BCE terms (stable form, positive weight inside), p*t, p and t over a range.
+void vm_bce_dice_sums(const float *logits, const float *target, int64_t count, float pos_weight, double sums[4]);
+/// d[i] = bce_scale * dBCE/dlogit + p(1-p) * (dice_target * t + dice_constant).
+void vm_bce_dice_gradient(float *d, const float *logits, const float *target, int64_t count, float pos_weight,
+                          float bce_scale, float dice_target, float dice_constant);
+
+/// One Adam step over a range: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= step * m / (sqrt(v) * correction + eps).
+void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float b1, float b2, float eps, float step,
+             float correction, float grad_scale, float decay);
+
 #endif

@@ -1,0 +1,83 @@
+/// Where a plan's bytes live and its nodes run. Confined to one thread; deliberately not Sendable.
+public protocol Backend: AnyObject {
+  /// Such as "opencl:0:0 NVIDIA H100" or "cpu".
+  var name: String { get }
+  var traits: DeviceTraits { get }
+  /// Allocates the slabs of a model's state, zeroed.
+  func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory
+  /// Allocates, compiles and binds every argument. Plans over the same layout may share one state.
+  func load(_ plan: Plan, state: any StateMemory) throws(EngineError) -> any Executable
+}
+
+/// The slabs that outlive steps and plans: parameters, gradients, moments, running statistics.
+public protocol StateMemory: AnyObject {
+  var layout: StateLayout { get }
+  /// Copies a part of a slab, offset in elements; waits for the device.
+  func read(_ slab: Slab, offset: Int, into values: UnsafeMutableBufferPointer<Float>) throws(EngineError)
+  func write(_ values: UnsafeBufferPointer<Float>, to slab: Slab, offset: Int) throws(EngineError)
+}
+
+extension StateMemory {
+  public func read(_ slab: Slab, offset: Int = 0, count: Int? = nil) throws(EngineError) -> [Float] {
+    var values = [Float](repeating: 0, count: count ?? layout.count(of: slab))
+    var failure: EngineError?
+    values.withUnsafeMutableBufferPointer { buffer in
+      do throws(EngineError) { try read(slab, offset: offset, into: buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return values
+  }
+
+  public func write(_ values: [Float], to slab: Slab, offset: Int = 0) throws(EngineError) {
+    var failure: EngineError?
+    values.withUnsafeBufferPointer { buffer in
+      do throws(EngineError) { try write(buffer, to: slab, offset: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+}
+
+/// A loaded plan.
+public protocol Executable: AnyObject {
+  var plan: Plan { get }
+  /// Copies into an input (or, in tests, any stored value); waits until the bytes may be reused.
+  func write(_ values: UnsafeBufferPointer<Float>, to value: ValueID) throws(EngineError)
+  /// Waits for the device, then copies a stored value out.
+  func read(_ value: ValueID, into values: UnsafeMutableBufferPointer<Float>) throws(EngineError)
+  /// Runs a phase's nodes in order; on a device, only enqueues.
+  func run(_ phase: Phase) throws(EngineError)
+  /// Waits until all that was enqueued is done.
+  func finish() throws(EngineError)
+  /// Seconds of each node of the runs since `startProfile`, by node index; empty where not profiling.
+  func startProfile() throws(EngineError)
+  func nodeSeconds() throws(EngineError) -> [Double]
+  /// Fills all arena memory, guard bands included, with one bit pattern.
+  func fillArena(_ pattern: Float) throws(EngineError)
+  /// The whole of an arena slab, for tests that look at guard bands.
+  func readArena(_ slab: Int) throws(EngineError) -> [Float]
+}
+
+extension Executable {
+  public func write(_ values: [Float], to value: ValueID) throws(EngineError) {
+    var failure: EngineError?
+    values.withUnsafeBufferPointer { buffer in
+      do throws(EngineError) { try write(buffer, to: value) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  public func read(_ value: ValueID) throws(EngineError) -> [Float] {
+    var values = [Float](repeating: 0, count: plan.graph.shape(value).count)
+    var failure: EngineError?
+    values.withUnsafeMutableBufferPointer { buffer in
+      do throws(EngineError) { try read(value, into: buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return values
+  }
+
+  /// Runs every phase.
+  public func runAll() throws(EngineError) {
+    for phase in Phase.allCases { try run(phase) }
+  }
+}

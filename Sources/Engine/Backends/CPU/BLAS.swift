@@ -1,0 +1,20 @@
+import CBLAS
+
+/// Single-precision matrix products, row-major, each on the calling thread: the callers are parallel already.
+enum BLAS {
+  /// Keeps OpenBLAS to the calling thread, for the whole process.
+  static func useOneThreadACall() { openblas_set_num_threads(1) }
+
+  /// The library's own description: version and the kernels it chose for this processor.
+  static var configuration: String { String(cString: openblas_get_config()) }
+
+  /// c (m, n; row stride ldc) = op(a) (m, k) · op(b) (k, n) + beta · c.
+  static func multiply(
+    transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int, a: UnsafePointer<Float>, lda: Int,
+    b: UnsafePointer<Float>, ldb: Int, beta: Float, c: UnsafeMutablePointer<Float>, ldc: Int
+  ) {
+    cblas_sgemm(
+      CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, blasint(m),
+      blasint(n), blasint(k), 1, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
+  }
+}

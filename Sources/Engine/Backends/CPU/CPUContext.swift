@@ -1,0 +1,33 @@
+import VectorMath
+
+/// The pointers of one node's run on the CPU path.
+public struct CPUContext {
+  let inputs: [CPUOperand]
+  let targets: [UnsafeMutablePointer<Float>]
+  let scratch: [UnsafeMutablePointer<Float>]
+  let io: NodeIO
+  let threads: Int
+}
+
+/// An input read through its view.
+struct CPUOperand {
+  let data: UnsafePointer<Float>
+  let table: UnsafePointer<Float>
+  let aux: UnsafePointer<Float>
+  let mode: ViewMode
+  let shape: Shape
+
+  /// The operand as VectorMath takes it.
+  var vector: vm_operand {
+    vm_operand(
+      data: data, table: table, aux: aux, mode: Int32(mode.rawValue), channels: Int64(shape.c),
+      height: Int64(shape.h), width: Int64(shape.w))
+  }
+
+  /// A plain operand (n, c, 2h, 2w) read as (n, 4c, h, w).
+  var depth: vm_operand {
+    vm_operand(
+      data: data, table: table, aux: aux, mode: Int32(ViewMode.depth.rawValue), channels: Int64(shape.c * 4),
+      height: Int64(shape.h / 2), width: Int64(shape.w / 2))
+  }
+}

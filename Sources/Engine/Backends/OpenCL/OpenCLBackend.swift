@@ -1,0 +1,108 @@
+internal import CLBridge
+
+/// A device with its context, queue and programs.
+public final class OpenCLBackend: Backend {
+  public let name: String
+  public let traits: DeviceTraits
+  public let device: OpenCLDevice
+  let call: OpenCLCall
+  let context: OpenCLContext
+  let queue: OpenCLQueue
+  let programs: ProgramCache
+
+  /// - Parameter faults: a failure to act out, for tests.
+  public init(_ device: OpenCLDevice, faults: FaultPlan? = nil) throws(EngineError) {
+    self.device = device
+    name = "\(device.selector) \(device.name)"
+    traits = device.traits
+    call = OpenCLCall(device: name, faults: faults)
+    context = try OpenCLContext(device: device.raw, call)
+    queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)
+    programs = ProgramCache(context, device: device.raw, call)
+  }
+
+  public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {
+    try OpenCLState(layout, slabs, self)
+  }
+
+  public func load(_ plan: Plan, state: any StateMemory) throws(EngineError) -> any Executable {
+    guard let state = state as? OpenCLState else { throw .request("state memory of another backend") }
+    return try OpenCLExecutable(plan, state: state, backend: self)
+  }
+
+  func makeBuffer(_ byteCount: Int, for purpose: String) throws(EngineError) -> OpenCLBuffer {
+    guard byteCount <= traits.maxAllocationBytes else {
+      throw .memory(neededBytes: byteCount, availableBytes: traits.maxAllocationBytes, purpose: "\(purpose) in one piece on \(name)")
+    }
+    return try OpenCLBuffer(context, byteCount: max(64, byteCount), call)
+  }
+
+  func write(_ from: UnsafeRawPointer, _ byteCount: Int, to buffer: OpenCLBuffer, offset: Int) throws(EngineError) {
+    try call.run("clEnqueueWriteBuffer") {
+      clEnqueueWriteBuffer(queue.raw, buffer.raw, cl_bool(CL_TRUE), offset, byteCount, from, 0, nil, nil)
+    }
+  }
+
+  func read(_ to: UnsafeMutableRawPointer, _ byteCount: Int, from buffer: OpenCLBuffer, offset: Int) throws(EngineError) {
+    try call.run("clEnqueueReadBuffer") {
+      clEnqueueReadBuffer(queue.raw, buffer.raw, cl_bool(CL_TRUE), offset, byteCount, to, 0, nil, nil)
+    }
+  }
+
+  /// Fills a whole buffer with one value, in pieces: large fills are broken on some drivers.
+  func fill(_ buffer: OpenCLBuffer, _ value: Float) throws(EngineError) {
+    let piece = 64 << 20
+    let pattern = [Float](repeating: value, count: min(piece, buffer.byteCount) / 4)
+    var offset = 0
+    while offset < buffer.byteCount {
+      let count = min(piece, buffer.byteCount - offset)
+      var failure: EngineError?
+      pattern.withUnsafeBytes { bytes in
+        guard let base = bytes.baseAddress else { return }
+        do throws(EngineError) { try write(base, count / 4 * 4, to: buffer, offset: offset) } catch { failure = error }
+      }
+      if let failure { throw failure }
+      offset += count
+    }
+  }
+
+  func finish() throws(EngineError) { try call.run("clFinish") { clFinish(queue.raw) } }
+}
+
+final class OpenCLState: StateMemory {
+  let layout: StateLayout
+  let buffers: [Slab: OpenCLBuffer]
+  private let backend: OpenCLBackend
+
+  init(_ layout: StateLayout, _ slabs: Set<Slab>, _ backend: OpenCLBackend) throws(EngineError) {
+    self.layout = layout
+    self.backend = backend
+    var buffers: [Slab: OpenCLBuffer] = [:]
+    for slab in slabs {
+      let buffer = try backend.makeBuffer(layout.count(of: slab) * 4, for: "the \(slab.rawValue) slab")
+      try backend.fill(buffer, 0)
+      buffers[slab] = buffer
+    }
+    self.buffers = buffers
+  }
+
+  func read(_ slab: Slab, offset: Int, into values: UnsafeMutableBufferPointer<Float>) throws(EngineError) {
+    let buffer = try buffer(slab, offset, values.count)
+    guard let to = values.baseAddress else { return }
+    try backend.read(to, values.count * 4, from: buffer, offset: offset * 4)
+  }
+
+  func write(_ values: UnsafeBufferPointer<Float>, to slab: Slab, offset: Int) throws(EngineError) {
+    let buffer = try buffer(slab, offset, values.count)
+    guard let from = values.baseAddress else { return }
+    try backend.write(from, values.count * 4, to: buffer, offset: offset * 4)
+  }
+
+  private func buffer(_ slab: Slab, _ offset: Int, _ count: Int) throws(EngineError) -> OpenCLBuffer {
+    guard let buffer = buffers[slab] else { throw .request("the state has no \(slab.rawValue) slab") }
+    guard offset >= 0, (offset + count) * 4 <= buffer.byteCount else {
+      throw .request("elements \(offset)..<\(offset + count) are outside the \(slab.rawValue) slab")
+    }
+    return buffer
+  }
+}

@@ -1,0 +1,96 @@
+internal import CLBridge
+
+/// An OpenCL device as found, before anything is made on it.
+public struct OpenCLDevice: Sendable {
+  public enum Kind: String, Sendable { case gpu = "GPU", cpu = "CPU", accelerator = "accelerator", other = "other" }
+
+  /// "opencl:PLATFORM:DEVICE", counted as the drivers list them.
+  public let selector: String
+  public let platformName: String
+  public let platformVersion: String
+  public let name: String
+  public let vendor: String
+  public let driverVersion: String
+  public let deviceVersion: String
+  public let languageVersion: String
+  public let extensions: String
+  public let kind: Kind
+  public let computeUnits: Int
+  public let memoryBytes: Int
+  public let maxAllocationBytes: Int
+  public let localBytes: Int
+  public let alignmentBytes: Int
+  public let maxWorkGroup: Int
+  public let isAvailable: Bool
+  // Device ids are process-wide constants of the driver, safe to share.
+  nonisolated(unsafe) let raw: OpaquePointer
+
+  var traits: DeviceTraits {
+    DeviceTraits(
+      kind: .openCL, name: name, computeUnits: computeUnits, localBytes: localBytes, alignmentBytes: alignmentBytes,
+      maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)
+  }
+
+  /// Every device of every platform; an empty list where there is no driver. A platform without devices is no error.
+  public static func all() -> [OpenCLDevice] {
+    var platformCount: cl_uint = 0
+    guard clGetPlatformIDs(0, nil, &platformCount) == CL_SUCCESS, platformCount > 0 else { return [] }
+    var platforms = [cl_platform_id?](repeating: nil, count: Int(platformCount))
+    guard clGetPlatformIDs(platformCount, &platforms, nil) == CL_SUCCESS else { return [] }
+    var found: [OpenCLDevice] = []
+    for (platformIndex, platform) in platforms.enumerated() {
+      guard let platform else { continue }
+      var count: cl_uint = 0
+      let all = cl_device_type(CL_DEVICE_TYPE_ALL)
+      guard clGetDeviceIDs(platform, all, 0, nil, &count) == CL_SUCCESS, count > 0 else { continue }
+      var devices = [cl_device_id?](repeating: nil, count: Int(count))
+      guard clGetDeviceIDs(platform, all, count, &devices, nil) == CL_SUCCESS else { continue }
+      for (deviceIndex, device) in devices.enumerated() {
+        guard let device else { continue }
+        found.append(OpenCLDevice(platform, device, selector: "opencl:\(platformIndex):\(deviceIndex)"))
+      }
+    }
+    return found
+  }
+
+  private init(_ platform: cl_platform_id, _ device: cl_device_id, selector: String) {
+    func text(_ what: Int32) -> String {
+      var out: UnsafeMutablePointer<CChar>?
+      guard clb_device_string(device, cl_device_info(what), &out) == CL_SUCCESS, let out else { return "" }
+      defer { clb_free(out) }
+      return String(cString: out)
+    }
+    func platformText(_ what: Int32) -> String {
+      var out: UnsafeMutablePointer<CChar>?
+      guard clb_platform_string(platform, cl_platform_info(what), &out) == CL_SUCCESS, let out else { return "" }
+      defer { clb_free(out) }
+      return String(cString: out)
+    }
+    func number<T: FixedWidthInteger>(_ what: Int32, _ type: T.Type) -> Int {
+      var value = T.zero
+      guard clGetDeviceInfo(device, cl_device_info(what), MemoryLayout<T>.size, &value, nil) == CL_SUCCESS else { return 0 }
+      return Int(clamping: value)
+    }
+    raw = device
+    self.selector = selector
+    platformName = platformText(CL_PLATFORM_NAME)
+    platformVersion = platformText(CL_PLATFORM_VERSION)
+    name = text(CL_DEVICE_NAME)
+    vendor = text(CL_DEVICE_VENDOR)
+    driverVersion = text(CL_DRIVER_VERSION)
+    deviceVersion = text(CL_DEVICE_VERSION)
+    languageVersion = text(CL_DEVICE_OPENCL_C_VERSION)
+    extensions = text(CL_DEVICE_EXTENSIONS)
+    let type = number(CL_DEVICE_TYPE, cl_device_type.self)
+    kind =
+      type & Int(CL_DEVICE_TYPE_GPU) != 0
+      ? .gpu : type & Int(CL_DEVICE_TYPE_CPU) != 0 ? .cpu : type & Int(CL_DEVICE_TYPE_ACCELERATOR) != 0 ? .accelerator : .other
+    computeUnits = max(1, number(CL_DEVICE_MAX_COMPUTE_UNITS, cl_uint.self))
+    memoryBytes = number(CL_DEVICE_GLOBAL_MEM_SIZE, cl_ulong.self)
+    maxAllocationBytes = number(CL_DEVICE_MAX_MEM_ALLOC_SIZE, cl_ulong.self)
+    localBytes = number(CL_DEVICE_LOCAL_MEM_SIZE, cl_ulong.self)
+    alignmentBytes = max(64, number(CL_DEVICE_MEM_BASE_ADDR_ALIGN, cl_uint.self) / 8)
+    maxWorkGroup = number(CL_DEVICE_MAX_WORK_GROUP_SIZE, Int.self)
+    isAvailable = number(CL_DEVICE_AVAILABLE, cl_bool.self) != 0
+  }
+}

@@ -1,0 +1,70 @@
+internal import CLBridge
+internal import Kernels
+
+/// Builds programs from the embedded kernels, each (file, macros) once.
+final class ProgramCache {
+  private let context: OpenCLContext
+  private let device: cl_device_id
+  private let call: OpenCLCall
+  private var programs: [String: OpenCLProgram] = [:]
+  static let options = "-cl-std=CL1.2 -cl-kernel-arg-info"
+
+  init(_ context: OpenCLContext, device: cl_device_id, _ call: OpenCLCall) {
+    self.context = context
+    self.device = device
+    self.call = call
+  }
+
+  /// Names of the embedded kernel files, headers included.
+  static var files: [String] { (0..<kernels_count()).compactMap { kernels_name($0).map { String(cString: $0) } } }
+
+  static func source(_ file: String) -> String? { kernels_source(file).map { String(cString: $0) } }
+
+  /// A kernel object of its own for each launch, so that arguments are set once.
+  func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
+    try OpenCLKernel(program(launch), function: launch.function, call)
+  }
+
+  private func program(_ launch: Launch) throws(EngineError) -> OpenCLProgram {
+    let macros = launch.defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
+    let key = launch.file + " " + macros
+    if let known = programs[key] { return known }
+    let program = try OpenCLProgram(context, sources: try Self.text(launch), call)
+    var device: cl_device_id? = device
+    let options = Self.options
+    do throws(EngineError) {
+      try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &device, options, nil, nil) }
+    } catch {
+      guard case .device(let status, _, _) = error, status.code == CL_BUILD_PROGRAM_FAILURE else { throw error }
+      throw .build(file: launch.file, options: "\(options) \(macros)", device: call.device, log: log(program))
+    }
+    programs[key] = program
+    return program
+  }
+
+  private func log(_ program: OpenCLProgram) -> String {
+    var out: UnsafeMutablePointer<CChar>?
+    guard clb_build_log(program.raw, device, &out) == CL_SUCCESS, let out else { return "(no log)" }
+    defer { clb_free(out) }
+    return String(cString: out)
+  }
+
+  /// Macros, prelude, and the file with its includes put in place, with line directives so that messages name the file.
+  private static func text(_ launch: Launch) throws(EngineError) -> [String] {
+    guard let prelude = source("prelude.clh"), let body = source(launch.file) else {
+      throw .request("there is no kernel file \(launch.file)")
+    }
+    let macros = launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined()
+    var text = "#line 1 \"\(launch.file)\"\n"
+    for (index, line) in body.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      guard line.hasPrefix("#include \"") else {
+        text += line + "\n"
+        continue
+      }
+      let name = String(line.dropFirst("#include \"".count).prefix { $0 != "\"" })
+      guard let included = source(name) else { throw .request("\(launch.file) includes \(name), which is not embedded") }
+      text += "#line 1 \"\(name)\"\n" + included + "\n#line \(index + 2) \"\(launch.file)\"\n"
+    }
+    return [macros, "#line 1 \"prelude.clh\"\n" + prelude + "\n", text]
+  }
+}

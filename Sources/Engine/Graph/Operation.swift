@@ -1,0 +1,118 @@
+/// Mathematics: a shape rule, a gradient rule and two executions. All that is known of an operation is in its folder.
+public protocol Operation: Sendable {
+  /// The name used in plans, reports and errors, such as "convolution".
+  static var name: String { get }
+
+  /// Shapes of the results; the only place that checks the inputs' shapes.
+  func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape]
+
+  /// Appends the nodes that compute the gradients of the node's inputs from those of its results.
+  func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError)
+
+  /// Floating-point operations and the least bytes that must move, for benchmarks and reports.
+  func cost(_ io: NodeIO) -> Cost
+
+  /// Bytes of scratch memory that a run needs, one entry a region.
+  func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int]
+
+  /// The CPU path.
+  func runOnCPU(_ context: CPUContext)
+
+  /// The launches in order.
+  func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch]
+}
+
+extension Operation {
+  public func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError) {
+    throw .unsupported(operation: Self.name, problem: "has no gradient rule")
+  }
+  public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] { [] }
+}
+
+/// Work of one run.
+public struct Cost: Sendable {
+  public var flops: Int
+  public var bytes: Int
+  public init(flops: Int, bytes: Int) {
+    self.flops = flops
+    self.bytes = bytes
+  }
+}
+
+/// Shapes and views of a node's operands: all that a launch description may depend on beside the device.
+public struct NodeIO: Sendable {
+  /// In order: what the node reads.
+  public let inputs: [Shape]
+  public let modes: [ViewMode]
+  /// What it writes: new values first, then those that it updates in place.
+  public let targets: [Shape]
+
+  /// Bytes of every input and target, once.
+  var byteCount: Int {
+    var elements = 0
+    for (shape, mode) in zip(inputs, modes) {
+      elements += shape.count * (mode == .normalizedGradient || mode == .normalizedReLUGradient ? 2 : 1)
+    }
+    for shape in targets { elements += shape.count }
+    return 4 * elements
+  }
+}
+
+/// What an operation may know of the device that it runs on.
+public struct DeviceTraits: Sendable {
+  public enum Kind: Sendable { case cpuPath, openCL }
+  public var kind: Kind
+  public var name: String
+  public var computeUnits: Int
+  /// Local memory of a work-group, bytes.
+  public var localBytes: Int
+  /// Alignment of a region within a slab, bytes.
+  public var alignmentBytes: Int
+  /// The largest single allocation, bytes.
+  public var maxAllocationBytes: Int
+  /// Memory in all, bytes: a hint.
+  public var memoryBytes: Int
+
+  /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
+  var workItemsWanted: Int { 8 * computeUnits }
+}
+
+/// One kernel launch of an OpenCL execution.
+public struct Launch: Sendable {
+  public enum Argument: Sendable {
+    /// An input's data, its view's table, or its view's second operand (the data itself where the view has none).
+    case input(Int), table(Int), aux(Int)
+    case target(Int)
+    case scratch(Int)
+    case int(Int)
+    case float(Float)
+    /// Local memory, bytes.
+    case local(Int)
+  }
+
+  public var file: String
+  public var function: String
+  /// Macros, in order.
+  public var defines: [(name: String, value: Int)]
+  /// In the kernel's order, with the kernel's names: checked where the driver tells the names.
+  public var arguments: [(name: String, value: Argument)]
+  public var global: [Int]
+  public var local: [Int]?
+
+  public init(
+    _ file: String, _ function: String, defines: [(name: String, value: Int)] = [],
+    arguments: [(name: String, value: Argument)], global: [Int], local: [Int]? = nil
+  ) {
+    self.file = file
+    self.function = function
+    self.defines = defines
+    self.arguments = arguments
+    self.global = global
+    self.local = local
+  }
+
+  /// The three arguments of an operand that is read through a view.
+  static func operand(_ name: String, _ index: Int) -> [(name: String, value: Argument)] {
+    [(name, .input(index)), (name + "_table", .table(index)), (name + "_aux", .aux(index))]
+  }
+}

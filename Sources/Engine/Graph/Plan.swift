@@ -1,0 +1,166 @@
+/// A graph in which every byte has a place. A backend loads it once and replays it every step.
+public struct Plan: Sendable {
+  /// A region of memory: of a persistent slab, an input of its own, or an arena slab.
+  public struct Region: Hashable, Sendable {
+    public enum Home: Hashable, Sendable {
+      case state(Slab)
+      case input(Int)
+      case arena(Int)
+    }
+    public let home: Home
+    /// Bytes from the home's start.
+    public let offset: Int
+    public let byteCount: Int
+  }
+
+  public let graph: Graph
+  public let layout: StateLayout
+  /// By value; nil for views.
+  let regions: [Region?]
+  /// By node: its scratch regions.
+  let scratch: [[Region]]
+  public let arenaBytes: [Int]
+  public let inputBytes: [Int]
+  public let usesSlabs: Set<Slab>
+  /// Bytes set aside around each arena value, for tests that look for writes out of bounds.
+  let guardBytes: Int
+
+  /// Plans `graph` for a device.
+  ///
+  /// - Throws: `.memory` where one value exceeds the device's largest allocation.
+  public init(
+    _ graph: Graph, layout: StateLayout, for device: DeviceTraits, guardBytes: Int = 0
+  ) throws(EngineError) {
+    self.graph = graph
+    self.layout = layout
+    self.guardBytes = guardBytes
+    let (extents, scratchExtents, arenaBytes) = try Plan.placeArena(graph, device, guardBytes)
+    var regions = [Region?](repeating: nil, count: graph.values.count)
+    var inputBytes: [Int] = []
+    var slabs: Set<Slab> = []
+    for (index, info) in graph.values.enumerated() {
+      switch info.residence {
+      case .input:
+        regions[index] = Region(home: .input(inputBytes.count), offset: 0, byteCount: info.byteCount)
+        inputBytes.append(info.byteCount)
+      case .persistent(let slab, let offset):
+        regions[index] = Region(home: .state(slab), offset: offset * 4, byteCount: info.byteCount)
+        slabs.insert(slab)
+      case .arena:
+        if let extent = extents[index] {
+          regions[index] = Region(home: .arena(extent.slab), offset: extent.offset + guardBytes, byteCount: info.byteCount)
+        }
+      case .view: break
+      }
+    }
+    self.regions = regions
+    self.scratch = scratchExtents
+    self.arenaBytes = arenaBytes
+    self.inputBytes = inputBytes
+    self.usesSlabs = slabs
+  }
+
+  private static func placeArena(
+    _ graph: Graph, _ device: DeviceTraits, _ guardBytes: Int
+  ) throws(EngineError) -> ([MemoryPlanner.Extent?], [[Region]], [Int]) {
+    let lives = Liveness(graph)
+    var requests: [MemoryPlanner.Request] = []
+    var owners: [Int] = []
+    for (index, info) in graph.values.enumerated() {
+      guard case .arena = info.residence, let life = lives[index] else { continue }
+      requests.append(.init(byteCount: info.byteCount + 2 * guardBytes, first: life.lowerBound, last: life.upperBound))
+      owners.append(index)
+    }
+    var scratchOwners: [(node: Int, byteCount: Int)] = []
+    for (index, node) in graph.nodes.enumerated() {
+      for byteCount in node.operation.scratchBytes(graph.io(node), device) {
+        requests.append(.init(byteCount: byteCount, first: index, last: index))
+        scratchOwners.append((index, byteCount))
+      }
+    }
+    let planner = MemoryPlanner(alignment: max(64, device.alignmentBytes), slabLimit: device.maxAllocationBytes)
+    let (extents, slabBytes) = try planner.place(requests)
+    var byValue = [MemoryPlanner.Extent?](repeating: nil, count: graph.values.count)
+    for (request, owner) in owners.enumerated() { byValue[owner] = extents[request] }
+    var byNode = [[Region]](repeating: [], count: graph.nodes.count)
+    for (index, owner) in scratchOwners.enumerated() {
+      let extent = extents[owners.count + index]
+      byNode[owner.node].append(
+        Region(home: .arena(extent.slab), offset: extent.offset, byteCount: owner.byteCount))
+    }
+    return (byValue, byNode, slabBytes)
+  }
+
+  /// Indices of the nodes of a phase.
+  func nodes(of phase: Phase) -> [Int] { graph.nodes.indices.filter { graph.nodes[$0].phase == phase } }
+
+  /// The peak by kind, and the largest values.
+  public var report: Report { Report(self) }
+
+  /// What a plan will take, before it is allocated.
+  public struct Report: Sendable {
+    public let parameterBytes: Int
+    /// Gradients and optimiser moments.
+    public let optimizerBytes: Int
+    public let runningBytes: Int
+    public let inputBytes: Int
+    public let arenaBytes: Int
+    /// The most that must be live at one time: no placement can do with less.
+    public let arenaLowerBoundBytes: Int
+    public let largest: [(name: String, byteCount: Int)]
+    public let flopsForward: Int
+    public let flopsBackward: Int
+    public var peakBytes: Int { parameterBytes + optimizerBytes + runningBytes + inputBytes + arenaBytes }
+
+    init(_ plan: Plan) {
+      func bytes(_ slab: Slab) -> Int { plan.usesSlabs.contains(slab) ? plan.layout.count(of: slab) * 4 : 0 }
+      parameterBytes = bytes(.parameters)
+      optimizerBytes = bytes(.gradients) + bytes(.firstMoment) + bytes(.secondMoment)
+      runningBytes = bytes(.running)
+      inputBytes = plan.inputBytes.reduce(0, +)
+      arenaBytes = plan.arenaBytes.reduce(0, +)
+      let graph = plan.graph
+      let lives = Liveness(graph)
+      var live = [Int](repeating: 0, count: graph.nodes.count + 1)
+      var sizes: [(String, Int)] = []
+      for (index, info) in graph.values.enumerated() {
+        guard case .arena = info.residence, let life = lives[index] else { continue }
+        sizes.append((info.name, info.byteCount))
+        for node in life where node < live.count { live[node] += info.byteCount }
+      }
+      for (index, regions) in plan.scratch.enumerated() { live[index] += regions.reduce(0) { $0 + $1.byteCount } }
+      arenaLowerBoundBytes = live.max() ?? 0
+      largest = sizes.sorted { $0.1 > $1.1 }.prefix(10).map { (name: $0.0, byteCount: $0.1) }
+      var flops: [Phase: Int] = [:]
+      for node in graph.nodes { flops[node.phase, default: 0] += node.operation.cost(graph.io(node)).flops }
+      flopsForward = flops[.forward] ?? 0
+      flopsBackward = flops[.backward] ?? 0
+    }
+  }
+}
+
+/// For each value, the closed range of node indices over which its bytes matter; nil where no node touches it.
+struct Liveness {
+  private let ranges: [ClosedRange<Int>?]
+
+  subscript(value: Int) -> ClosedRange<Int>? { ranges[value] }
+
+  init(_ graph: Graph) {
+    var ranges = [ClosedRange<Int>?](repeating: nil, count: graph.values.count)
+    func touch(_ value: ValueID, _ node: Int) {
+      for stored in graph.stored(value) {
+        let index = Int(stored.index)
+        if let range = ranges[index] {
+          ranges[index] = min(range.lowerBound, node)...max(range.upperBound, node)
+        } else {
+          ranges[index] = node...node
+        }
+      }
+    }
+    for (index, node) in graph.nodes.enumerated() {
+      for value in node.inputs + node.targets { touch(value, index) }
+    }
+    for value in graph.kept { touch(value, graph.nodes.count) }
+    self.ranges = ranges
+  }
+}

@@ -1,0 +1,49 @@
+/// Where parameters and running statistics live in their slabs, and under which names.
+///
+/// A parameter may be several named tensors stacked over their first dimension: the dilated bottleneck's three
+/// convolutions are one convolution to the engine and three to a checkpoint.
+public struct StateLayout: Sendable, Equatable {
+  /// A named tensor as checkpoints know it.
+  public struct Entry: Sendable, Equatable {
+    public let name: String
+    /// As PyTorch would print it: (out, in, k, k), or (channels).
+    public let dimensions: [Int]
+    public let slab: Slab
+    /// In elements, from the slab's start.
+    public let offset: Int
+    public var count: Int { dimensions.reduce(1, *) }
+  }
+
+  public private(set) var entries: [Entry] = []
+  /// Elements of the parameter slab (and of the gradient and moment slabs), and of the running statistics.
+  public private(set) var parameterCount = 0
+  public private(set) var runningCount = 0
+  /// Elements between regions: one more than every device's alignment needs.
+  static let alignment = 256
+
+  public init() {}
+
+  /// Reserves a region for tensors stacked in order, and returns its offset in elements.
+  public mutating func reserve(_ tensors: [(name: String, dimensions: [Int])], in slab: Slab) -> Int {
+    var offset = slab == .running ? runningCount : parameterCount
+    let start = offset
+    for tensor in tensors {
+      let entry = Entry(name: tensor.name, dimensions: tensor.dimensions, slab: slab, offset: offset)
+      entries.append(entry)
+      offset += entry.count
+    }
+    offset = (offset + Self.alignment - 1) / Self.alignment * Self.alignment
+    if slab == .running { runningCount = offset } else { parameterCount = offset }
+    return start
+  }
+
+  /// Elements of a slab, at least one region.
+  public func count(of slab: Slab) -> Int {
+    max(Self.alignment, slab == .running ? runningCount : parameterCount)
+  }
+
+  /// Trainable numbers, padding not counted.
+  public var trainableCount: Int {
+    entries.reduce(0) { $0 + ($1.slab == .parameters ? $1.count : 0) }
+  }
+}

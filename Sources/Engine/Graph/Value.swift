@@ -1,0 +1,77 @@
+/// Names a value of a graph.
+public struct ValueID: Hashable, Sendable, Comparable {
+  let index: Int32
+  public static func < (a: ValueID, b: ValueID) -> Bool { a.index < b.index }
+}
+
+/// How a value's elements are stored. 16-bit storage is to come; arithmetic is fp32 throughout.
+public enum Storage: Sendable {
+  case float32
+  var bytesPerElement: Int { 4 }
+}
+
+/// The order of a value's elements in memory. Channel-innermost layouts are to come.
+public enum Layout: Sendable {
+  case nchw
+}
+
+/// The persistent memory kinds. All but `running` share one layout, so that an optimiser step is one launch.
+public enum Slab: String, CaseIterable, Sendable {
+  case parameters, gradients, firstMoment, secondMoment, running
+}
+
+/// Where a value's bytes are.
+public enum Residence: Sendable {
+  /// The host writes it before a step; it keeps its place for the plan's whole life.
+  case input
+  /// Computed; lives from its first write to its last use.
+  case arena
+  /// Part of a slab that outlives steps and plans; offset in elements.
+  case persistent(Slab, offset: Int)
+  /// Never stored: computed by whoever loads it.
+  case view(View)
+}
+
+/// A value that is computed where it is loaded.
+public enum View: Sendable {
+  /// f((z − mean)·scale + beta) with f ReLU or the identity; `table` (1, C, 1, 4) holds mean, scale, beta, 1/σ a channel.
+  case normalized(z: ValueID, table: ValueID, relu: Bool)
+  /// The gradient with respect to z of the above, given `gradient` with respect to its result; `table` (1, C, 1, 8) holds
+  /// mean, scale, beta, q, r a channel: scale·g·f′ + q·(z − mean) + r.
+  case normalizedGradient(gradient: ValueID, z: ValueID, table: ValueID, relu: Bool)
+
+  var values: [ValueID] {
+    switch self {
+    case .normalized(let z, let table, _): [z, table]
+    case .normalizedGradient(let gradient, let z, let table, _): [gradient, z, table]
+    }
+  }
+
+  var mode: ViewMode {
+    switch self {
+    case .normalized(_, _, let relu): relu ? .normalizedReLU : .normalized
+    case .normalizedGradient(_, _, _, let relu): relu ? .normalizedReLUGradient : .normalizedGradient
+    }
+  }
+}
+
+/// How an operand is read; raw values as in `prelude.clh` and `VectorMath.h`.
+public enum ViewMode: Int, Sendable {
+  case plain = 0
+  case normalized, normalizedReLU, normalizedGradient, normalizedReLUGradient
+  /// (n, C/4, 2h, 2w) read as (n, C, h, w).
+  case depth
+}
+
+/// What the graph knows of a value.
+public struct ValueInfo: Sendable {
+  public let shape: Shape
+  public let name: String
+  public let residence: Residence
+  public let storage: Storage
+  public let layout: Layout
+  /// Whether a gradient with respect to this value is wanted (parameters, and all that depends on them).
+  public let needsGradient: Bool
+
+  public var byteCount: Int { shape.count * storage.bytesPerElement }
+}

@@ -1,0 +1,154 @@
+import VectorMath
+
+/// Batch normalisation over images and pixels, as a table that readers apply: a = f((z − mean)·scale + beta).
+///
+/// scale = γ / √(var + eps) with the biased variance; running = (1 − momentum)·running + momentum·new, the variance
+/// unbiased (m / (m − 1), as PyTorch), m = N·H·W. The normalised tensor itself is never stored: `Graph.batchNorm` gives a
+/// view of z through the table.
+///
+/// - Inputs: z (N, C, H, W) stored, γ (C), β (C). Updates: running mean (C), running variance (C).
+/// - Result: table (1, C, 1, 4): mean, scale, beta, 1/√(var + eps).
+/// - Numerics: mean and variance of runs of pixels by two corrected passes, merged by Chan's formula: right where the mean
+///   is a thousand standard deviations (Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance").
+public struct BatchNorm: Operation {
+  public static let name = "batch_norm"
+  let relu: Bool
+  let momentum: Float
+  let epsilon: Float
+
+  public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] {
+    let c = inputs[0].c
+    guard inputs.count == 3, inputs[1].count == c, inputs[2].count == c else {
+      throw .shape(operation: Self.name, problem: "gamma and beta should have \(c) elements")
+    }
+    return [Shape(1, c, 1, 4)]
+  }
+
+  public func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError) {
+    let z = node.inputs[0]
+    let table = node.results[0]
+    guard let view = tape.offeredView(of: z), let g = tape.storedUpstream(view) else { return }
+    let channels = tape.graph.shape(z).c
+    let gammaTarget = try tape.target(for: node.inputs[1])
+    let betaTarget = try tape.target(for: node.inputs[2])
+    let accumulates = gammaTarget?.accumulates ?? false
+    guard accumulates == betaTarget?.accumulates ?? false else {
+      throw .unsupported(operation: Self.name, problem: "gamma and beta have different numbers of consumers")
+    }
+    let gradientTable = tape.arena("gradient table", Shape(1, channels, 1, 8))
+    let dGamma = gammaTarget?.value ?? tape.arena("unused gradient", .vector(channels))
+    let dBeta = betaTarget?.value ?? tape.arena("unused gradient", .vector(channels))
+    tape.add(
+      BatchNormGradient(relu: relu, accumulates: accumulates), [g, z, table],
+      results: accumulates ? [gradientTable] : [gradientTable, dGamma, dBeta],
+      updates: accumulates ? [dGamma, dBeta] : [])
+    try tape.setGradient(of: z, to: .normalizedGradient(gradient: g, z: z, table: gradientTable, relu: relu))
+  }
+
+  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 4 * io.inputs[0].count, bytes: 4 * io.inputs[0].count) }
+
+  public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
+    device.kind == .openCL ? [ChannelRuns(io.inputs[0]).partialBytes(values: 2)] : []
+  }
+
+  public func runOnCPU(_ context: CPUContext) {
+    let z = context.inputs[0]
+    let (n, channels, plane) = (z.shape.n, z.shape.c, z.shape.plane)
+    let count = Double(n * plane)
+    let (table, runningMean, runningVariance) = (context.targets[0], context.targets[1], context.targets[2])
+    parallelFor(context.threads) { part in
+      for c in share(channels, part, of: context.threads) {
+        let shift = Double(z.data[c * plane])
+        var sum = 0.0
+        var squares = 0.0
+        for image in 0..<n { vm_sums(z.data + (image * channels + c) * plane, Int64(plane), shift, &sum, &squares) }
+        let mean = shift + sum / count
+        let variance = max(0, (squares - sum * sum / count) / count)
+        let inverse = 1 / (variance + Double(epsilon)).squareRoot()
+        table[4 * c] = Float(mean)
+        table[4 * c + 1] = Float(Double(context.inputs[1].data[c]) * inverse)
+        table[4 * c + 2] = context.inputs[2].data[c]
+        table[4 * c + 3] = Float(inverse)
+        let unbiased = count > 1 ? variance * count / (count - 1) : variance
+        runningMean[c] = (1 - momentum) * runningMean[c] + momentum * Float(mean)
+        runningVariance[c] = (1 - momentum) * runningVariance[c] + momentum * Float(unbiased)
+      }
+    }
+  }
+
+  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    let z = io.inputs[0]
+    let runs = ChannelRuns(z)
+    return [
+      Launch(
+        "batch_norm.cl", "batch_norm_partial", arguments: [("partial", .scratch(0)), ("z", .input(0))] + runs.arguments,
+        global: runs.global),
+      Launch(
+        "batch_norm.cl", "batch_norm_table",
+        arguments: [
+          ("table", .target(0)), ("running_mean", .target(1)), ("running_variance", .target(2)),
+          ("partial", .scratch(0)), ("gamma", .input(1)), ("beta", .input(2))
+        ] + runs.arguments + [
+          ("runs", .int(runs.count)), ("momentum", .float(momentum)), ("epsilon", .float(epsilon)),
+        ], global: [z.c]),
+    ]
+  }
+}
+
+/// The table of a batch norm in inference mode, from its running statistics.
+///
+/// - Inputs: γ, β, running mean, running variance (C each). Result: table (1, C, 1, 4) as `BatchNorm`'s.
+public struct BatchNormInference: Operation {
+  public static let name = "batch_norm_inference"
+  let epsilon: Float
+
+  public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [Shape(1, inputs[0].count, 1, 4)] }
+
+  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 4 * io.inputs[0].count, bytes: io.byteCount) }
+
+  public func runOnCPU(_ context: CPUContext) {
+    for c in 0..<context.inputs[0].shape.count {
+      let inverse = 1 / (context.inputs[3].data[c] + epsilon).squareRoot()
+      let to = context.targets[0] + 4 * c
+      to[0] = context.inputs[2].data[c]
+      to[1] = context.inputs[0].data[c] * inverse
+      to[2] = context.inputs[1].data[c]
+      to[3] = inverse
+    }
+  }
+
+  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    [
+      Launch(
+        "batch_norm.cl", "batch_norm_inference",
+        arguments: [
+          ("table", .target(0)), ("gamma", .input(0)), ("beta", .input(1)), ("running_mean", .input(2)),
+          ("running_variance", .input(3)), ("channels", .int(io.inputs[0].count)), ("epsilon", .float(epsilon)),
+        ], global: [io.inputs[0].count])
+    ]
+  }
+}
+
+extension Graph {
+  /// The batch norm of z, with ReLU or not, as a view.
+  ///
+  /// - Parameter training: normalise by the batch's statistics and update the running ones; otherwise by the running ones.
+  public mutating func batchNorm(
+    _ z: ValueID, gamma: ValueID, beta: ValueID, runningMean: ValueID, runningVariance: ValueID, relu: Bool,
+    training: Bool, momentum: Float = 0.1, epsilon: Float = 1e-5, named name: String = "batch_norm"
+  ) throws(EngineError) -> ValueID {
+    let table: ValueID
+    if training {
+      table = try apply(
+        BatchNorm(relu: relu, momentum: momentum, epsilon: epsilon), [z, gamma, beta],
+        updates: [runningMean, runningVariance], named: name + " table")[0]
+    } else {
+      table = try apply(
+        BatchNormInference(epsilon: epsilon), [gamma, beta, runningMean, runningVariance], named: name + " table",
+        differentiable: false)[0]
+    }
+    return view(
+      name, .normalized(z: z, table: table, relu: relu), shape: shape(z), needsGradient: training && self[z].needsGradient,
+      producer: nodes.count - 1)
+  }
+}

@@ -1,0 +1,73 @@
+import VectorMath
+
+/// Sums for the gradient of a training batch norm (and of the ReLU after it).
+///
+/// With m = f′ and M = N·H·W: dβ = Σ g·m, dγ = Σ g·m·(z − mean)/σ; the gradient with respect to z is the view
+/// scale·g·m + q·(z − mean) + r with q = −scale·dγ/(σ·M), r = −scale·dβ/M.
+///
+/// - Inputs: g (gradient with respect to the normalised value), z, table. Targets: gradient table (1, C, 1, 8), dγ, dβ.
+public struct BatchNormGradient: Operation {
+  public static let name = "batch_norm_gradient"
+  let relu: Bool
+  let accumulates: Bool
+
+  public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] {
+    let c = inputs[1].c
+    return [Shape(1, c, 1, 8), .vector(c), .vector(c)]
+  }
+
+  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 5 * io.inputs[0].count, bytes: 8 * io.inputs[0].count) }
+
+  public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
+    device.kind == .openCL ? [ChannelRuns(io.inputs[1]).partialBytes(values: 2)] : []
+  }
+
+  public func runOnCPU(_ context: CPUContext) {
+    let (g, z, table) = (context.inputs[0], context.inputs[1], context.inputs[2])
+    let (n, channels, plane) = (z.shape.n, z.shape.c, z.shape.plane)
+    let count = Double(n * plane)
+    let (out, dGamma, dBeta) = (context.targets[0], context.targets[1], context.targets[2])
+    parallelFor(context.threads) { part in
+      for c in share(channels, part, of: context.threads) {
+        let (mean, scale, beta) = (table.data[4 * c], table.data[4 * c + 1], table.data[4 * c + 2])
+        let inverse = Double(table.data[4 * c + 3])
+        var sum = 0.0
+        var products = 0.0
+        for image in 0..<n {
+          let at = (image * channels + c) * plane
+          vm_norm_gradient_sums(
+            g.data + at, z.data + at, Int64(plane), mean, scale, beta, relu ? 1 : 0, &sum, &products)
+        }
+        let to = out + 8 * c
+        to[0] = mean
+        to[1] = scale
+        to[2] = beta
+        to[3] = Float(-Double(scale) * inverse * inverse * products / count)
+        to[4] = Float(-Double(scale) * sum / count)
+        to[5] = 0
+        to[6] = 0
+        to[7] = 0
+        dGamma[c] = (accumulates ? dGamma[c] : 0) + Float(products * inverse)
+        dBeta[c] = (accumulates ? dBeta[c] : 0) + Float(sum)
+      }
+    }
+  }
+
+  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    let z = io.inputs[1]
+    let runs = ChannelRuns(z)
+    let defines = [("RELU", relu ? 1 : 0), ("ACCUMULATE", accumulates ? 1 : 0)]
+    return [
+      Launch(
+        "batch_norm.cl", "batch_norm_gradient_partial", defines: defines,
+        arguments: [("partial", .scratch(0)), ("g", .input(0)), ("z", .input(1)), ("table", .input(2))] + runs.arguments,
+        global: runs.global),
+      Launch(
+        "batch_norm.cl", "batch_norm_gradient_table", defines: defines,
+        arguments: [
+          ("gradient_table", .target(0)), ("dgamma", .target(1)), ("dbeta", .target(2)), ("partial", .scratch(0)),
+          ("table", .input(2)), ("channels", .int(z.c)), ("count", .int(z.n * z.plane)), ("runs", .int(runs.count)),
+        ], global: [z.c]),
+    ]
+  }
+}

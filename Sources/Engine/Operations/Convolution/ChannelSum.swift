@@ -1,0 +1,69 @@
+import VectorMath
+
+/// db[c] = Σ dy[n,c,i,j]: the gradient of a bias. Sums of fixed runs first, then the runs in order.
+///
+/// - Inputs: dy (N, C, H, W), plain. Target: db (C).
+public struct ChannelSum: Operation {
+  public static let name = "channel_sum"
+  let accumulates: Bool
+
+  public init(accumulates: Bool = false) { self.accumulates = accumulates }
+
+  public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [.vector(inputs[0].c)] }
+
+  public func cost(_ io: NodeIO) -> Cost { Cost(flops: io.inputs[0].count, bytes: io.byteCount) }
+
+  public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
+    device.kind == .openCL ? [ChannelRuns(io.inputs[0]).partialBytes(values: 1)] : []
+  }
+
+  public func runOnCPU(_ context: CPUContext) {
+    let dy = context.inputs[0]
+    parallelFor(context.threads) { part in
+      for c in share(dy.shape.c, part, of: context.threads) {
+        var sum = 0.0
+        for n in 0..<dy.shape.n { sum += vm_sum(dy.data + (n * dy.shape.c + c) * dy.shape.plane, Int64(dy.shape.plane)) }
+        context.targets[0][c] = (accumulates ? context.targets[0][c] : 0) + Float(sum)
+      }
+    }
+  }
+
+  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    let dy = io.inputs[0]
+    let runs = ChannelRuns(dy)
+    return [
+      Launch(
+        "channel_sum.cl", "channel_sum_partial",
+        arguments: [("partial", .scratch(0)), ("x", .input(0))] + runs.arguments, global: runs.global),
+      Launch(
+        "channel_sum.cl", "channel_sum_total", defines: [("ACCUMULATE", accumulates ? 1 : 0)],
+        arguments: [
+          ("total", .target(0)), ("partial", .scratch(0)), ("channels", .int(dy.c)), ("runs", .int(runs.count)),
+        ], global: [dy.c]),
+    ]
+  }
+}
+
+/// How reductions over an image batch's pixels, channel by channel, are split: runs of consecutive pixels of one image.
+struct ChannelRuns {
+  let shape: Shape
+  /// Pixels per run.
+  static let length = 8192
+
+  init(_ shape: Shape) { self.shape = shape }
+
+  var perImage: Int { (shape.plane + Self.length - 1) / Self.length }
+  /// Runs of one channel, over all images.
+  var count: Int { perImage * shape.n }
+  var global: [Int] { [count, shape.c] }
+
+  func partialBytes(values: Int) -> Int { count * shape.c * values * 4 }
+
+  /// The sizes that every partial kernel takes, in order.
+  var arguments: [(name: String, value: Launch.Argument)] {
+    [
+      ("channels", .int(shape.c)), ("plane", .int(shape.plane)), ("runs_per_image", .int(perImage)),
+      ("run_length", .int(Self.length)),
+    ]
+  }
+}

@@ -1,0 +1,80 @@
+/// The gradient of a convolution with respect to one source.
+///
+/// dx[n,c,i,j] = Σ w[o, first + c, p, q] · dy[n, o, i + pad − p·d, j + pad − q·d]: gathered as a convolution of dy with the
+/// transposed, flipped weights.
+///
+/// - Inputs: dy (N, O, H′, W′) through any view, w (O, C, k, k). Target: dx (N, Cₛ, H, W).
+public struct ConvolutionInputGradient: Operation {
+  public static let name = "convolution_input_gradient"
+  let shape: ConvolutionShape
+  /// The source's first channel in the convolution's concatenation.
+  let firstChannel: Int
+  let input: Shape
+  let accumulates: Bool
+
+  init(_ shape: ConvolutionShape, firstChannel: Int, input: Shape, accumulates: Bool) {
+    self.shape = shape
+    self.firstChannel = firstChannel
+    self.input = input
+    self.accumulates = accumulates
+  }
+
+  public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [input] }
+
+  public func cost(_ io: NodeIO) -> Cost {
+    Cost(flops: 2 * io.inputs[0].count * input.c * shape.taps, bytes: io.byteCount)
+  }
+
+  public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
+    switch device.kind {
+    case .openCL:
+      return shape.branches.map { TileKernel.packedBytes(out: input.c, in: $0.channels, taps: shape.taps) }
+    case .cpuPath:
+      let most = shape.branches.map(\.channels).max() ?? 0
+      return [
+        CPUColumns.scratchBytes(rows: most * shape.taps, plane: input.plane, device), input.c * most * shape.taps * 4,
+      ]
+    }
+  }
+
+  public func runOnCPU(_ context: CPUContext) {
+    let dy = context.inputs[0]
+    let w = context.inputs[1]
+    for (index, (branch, first)) in shape.placedBranches.enumerated() {
+      let flipped = context.scratch[1]
+      let taps = shape.taps
+      for c in 0..<input.c {
+        for o in 0..<branch.channels {
+          let from = w.data + ((first + o) * w.shape.c + firstChannel + c) * taps
+          let to = flipped + (c * branch.channels + o) * taps
+          for tap in 0..<taps { to[tap] = from[taps - 1 - tap] }
+        }
+      }
+      CPUColumns.convolve(
+        [(operand: dy.vector, first: first, count: branch.channels)], weights: UnsafePointer(flipped), bias: nil,
+        kernel: shape.kernel, dilation: branch.dilation, padding: branch.dilation * (shape.kernel - 1) - branch.padding,
+        y: context.targets[0], shape: input, first: 0, channels: input.c, accumulates: accumulates || index > 0,
+        columns: context.scratch[0], threads: context.threads)
+    }
+  }
+
+  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    let dy = io.inputs[0]
+    var launches: [Launch] = []
+    for (index, (branch, first)) in shape.placedBranches.enumerated() {
+      launches.append(
+        TileKernel.pack(
+          kernel: shape.kernel, scratch: index, weights: 1, rowOffset: first, columnOffset: firstChannel,
+          rowLength: io.inputs[1].c, out: input.c, in: branch.channels, transposed: true))
+      var tile = TileKernel(
+        kernel: shape.kernel, dilation: branch.dilation,
+        padding: branch.dilation * (shape.kernel - 1) - branch.padding, images: dy.n, inPlane: (dy.h, dy.w),
+        out: input, scratch: index, device: device)
+      tile.sources = [.init(input: 0, mode: io.modes[0], first: first, used: branch.channels, channels: dy.c)]
+      tile.channels = input.c
+      tile.accumulates = accumulates || index > 0
+      launches.append(tile.launch())
+    }
+    return launches
+  }
+}

@@ -1,0 +1,59 @@
+/// What can go wrong in the engine. Each case's description is one sentence that names the operation, device or file
+/// and, where there is one, the way out.
+public enum EngineError: Error, Sendable, CustomStringConvertible {
+  /// Shapes that an operation cannot take.
+  case shape(operation: String, problem: String)
+  /// An OpenCL call that failed.
+  case device(status: CLStatus, call: String, device: String)
+  /// A kernel that did not build, with the compiler's whole log.
+  case build(file: String, options: String, device: String, log: String)
+  /// More memory than there is.
+  case memory(neededBytes: Int, availableBytes: Int, purpose: String)
+  /// A checkpoint or data file that cannot be used.
+  case file(path: String, problem: String)
+  /// An operation that a backend cannot run, or a graph that cannot be differentiated.
+  case unsupported(operation: String, problem: String)
+  /// A loss or gradient that became NaN or infinite.
+  case notFinite(step: Int, value: String)
+  /// A request that makes no sense, such as an unknown device name.
+  case request(String)
+
+  public var description: String {
+    switch self {
+    case .shape(let operation, let problem): "\(operation): \(problem)"
+    case .device(let status, let call, let device): "\(call) failed on \(device): \(status)"
+    case .build(let file, let options, let device, let log):
+      "\(file) did not build for \(device) with options '\(options)':\n\(log)"
+    case .memory(let needed, let available, let purpose):
+      "\(purpose) needs \(formatBytes(needed)) but only \(formatBytes(available)) are available"
+    case .file(let path, let problem): "\(path): \(problem)"
+    case .unsupported(let operation, let problem): "\(operation): \(problem)"
+    case .notFinite(let step, let value): "\(value) is not finite at step \(step)"
+    case .request(let problem): problem
+    }
+  }
+}
+
+/// An OpenCL status code with its name.
+public struct CLStatus: Hashable, Sendable, CustomStringConvertible {
+  public let code: Int32
+  public let name: String
+
+  public var description: String { "\(name) (\(code))" }
+}
+
+/// Bytes for people: "8.80 GiB", "512 B".
+public func formatBytes(_ count: Int) -> String {
+  let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+  var value = Double(count)
+  var unit = 0
+  while value >= 1024 && unit < units.count - 1 {
+    value /= 1024
+    unit += 1
+  }
+  if unit == 0 { return "\(count) B" }
+  let scaled = (value * 100).rounded() / 100
+  let whole = Int(scaled)
+  let hundredths = Int(((scaled - Double(whole)) * 100).rounded())
+  return "\(whole).\(hundredths < 10 ? "0" : "")\(hundredths) \(units[unit])"
+}

@@ -1,0 +1,58 @@
+// loss = w * BCE + (1 - w) * (1 - Dice) of logits against a target, and its gradient; see BCEDiceLoss in the engine.
+// bce_dice_partial: one work-item per run of pixels: (BCE terms, p*t, p, t). bce_dice_total: one work-item adds the runs in
+// order, compensated. bce_dice_backward: one work-item per run.
+
+inline float sigmoid(float x) {
+  float e = exp(-fabs(x));
+  float small = e / (1.0f + e);
+  return x >= 0.0f ? 1.0f - small : small;
+}
+
+__kernel void bce_dice_partial(__global float *restrict partial, const __global float *restrict logits,
+                               const __global float *restrict target, int count, int run_length, float pos_weight) {
+  int run = get_global_id(0), start = run * run_length, end = min(start + run_length, count);
+  // Sums of 64 pixels within sums of the run: short chains keep the last digits.
+  float4 outer = (float4)0.0f;
+  for (int block = start; block < end; block += 64) {
+    float4 sums = (float4)0.0f;
+    int last = min(block + 64, end);
+    for (int i = block; i < last; i++) {
+      float x = logits[i], t = target[i], p = sigmoid(x);
+      float weight = 1.0f + (pos_weight - 1.0f) * t;
+      float bce = (1.0f - t) * x + weight * (log1p(exp(-fabs(x))) + fmax(-x, 0.0f));
+      sums += (float4)(bce, p * t, p, t);
+    }
+    outer += sums;
+  }
+  vstore4(outer, run, partial);
+}
+
+__kernel void bce_dice_total(__global float *restrict loss, __global float *restrict coefficients,
+                             const __global float *restrict partial, int runs, int count, float bce_weight,
+                             float smooth) {
+  float4 sums = (float4)0.0f, lost = (float4)0.0f;
+  for (int r = 0; r < runs; r++) {
+    float4 v = vload4(r, partial) - lost, next = sums + v;
+    lost = (next - sums) - v;
+    sums = next;
+  }
+  float bce = sums.x / count;
+  float over = 2.0f * sums.y + smooth, under = sums.z + sums.w + smooth, dice = over / under;
+  loss[0] = bce_weight * bce + (1.0f - bce_weight) * (1.0f - dice);
+  loss[1] = bce, loss[2] = dice, loss[3] = 0.0f;
+  coefficients[0] = (1.0f - bce_weight) * -2.0f / under;
+  coefficients[1] = (1.0f - bce_weight) * dice / under;
+  coefficients[2] = coefficients[3] = 0.0f;
+}
+
+__kernel void bce_dice_backward(__global float *restrict d, const __global float *restrict logits,
+                                const __global float *restrict target, const __global float *restrict coefficients,
+                                int count, int run_length, float pos_weight, float bce_scale) {
+  int start = get_global_id(0) * run_length, end = min(start + run_length, count);
+  float dice_target = coefficients[0], dice_constant = coefficients[1];
+  for (int i = start; i < end; i++) {
+    float x = logits[i], t = target[i], p = sigmoid(x), rest = sigmoid(-x);
+    float bce = (1.0f - t) * p - pos_weight * t * rest;
+    d[i] = bce_scale * bce + p * rest * (dice_target * t + dice_constant);
+  }
+}

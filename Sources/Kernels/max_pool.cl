@@ -1,0 +1,85 @@
+// 2x2 max-pooling, stride 2, of x read through a plain or normalised view; odd edges are dropped.
+// max_pool_forward: one work-item per row of y. max_pool_backward: one per pair of rows of x (and the odd last row): dy goes
+// to the window's first maximum in row-major order, the others get 0; ACCUMULATE 1 adds to dx instead.
+// LINT: -DX_MODE=2 -DACCUMULATE=1
+#ifndef X_MODE
+#define X_MODE VIEW_PLAIN
+#endif
+#ifndef ACCUMULATE
+#define ACCUMULATE 0
+#endif
+
+__kernel void max_pool_forward(__global float *restrict y, const __global float *restrict x,
+                               const __global float *restrict x_table, const __global float *restrict x_aux,
+                               int channels, int in_height, int in_width) {
+  int row = get_global_id(0), c = get_global_id(1), n = get_global_id(2);
+  int out_height = in_height / 2, out_width = in_width / 2;
+  view_channel k = view_load_channel(X_MODE, x_table, c);
+  const __global float *top = x + (((ulong)n * channels + c) * in_height + 2 * row) * in_width;
+  const __global float *low = top + in_width;
+  y += (((ulong)n * channels + c) * out_height + row) * out_width;
+  int j = 0;
+  for (; j + 8 <= out_width; j += 8) {
+    float16 a = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
+    float16 b = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
+    float16 m = fmax(a, b);
+    vstore8(fmax(m.even, m.odd), 0, y + j);
+  }
+  for (; j < out_width; j++)
+    y[j] = fmax(fmax(view1(X_MODE, k, top[2 * j], 0.0f), view1(X_MODE, k, top[2 * j + 1], 0.0f)),
+                fmax(view1(X_MODE, k, low[2 * j], 0.0f), view1(X_MODE, k, low[2 * j + 1], 0.0f)));
+}
+
+__kernel void max_pool_backward(__global float *restrict dx, const __global float *restrict x,
+                                const __global float *restrict x_table, const __global float *restrict x_aux,
+                                const __global float *restrict dy, int channels, int in_height, int in_width) {
+  int row = get_global_id(0), c = get_global_id(1), n = get_global_id(2);
+  int out_height = in_height / 2, out_width = in_width / 2;
+  view_channel k = view_load_channel(X_MODE, x_table, c);
+  ulong at = (((ulong)n * channels + c) * in_height + 2 * row) * in_width;
+  __global float *dtop = dx + at, *dlow = dtop + in_width;
+  if (row >= out_height) {
+#if !ACCUMULATE
+    for (int j = 0; j < in_width; j++) dtop[j] = 0.0f;
+#endif
+    return;
+  }
+  const __global float *top = x + at, *low = top + in_width;
+  dy += (((ulong)n * channels + c) * out_height + row) * out_width;
+  int j = 0;
+  for (; j + 8 <= out_width; j += 8) {
+    float16 u = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
+    float16 l = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
+    float8 d = vload8(0, dy + j), zero = (float8)0.0f;
+    float8 most = fmax(fmax(u.even, u.odd), fmax(l.even, l.odd));
+    int8 first = isequal(u.even, most), second = isequal(u.odd, most) & ~first;
+    int8 third = isequal(l.even, most) & ~(first | second), fourth = ~(first | second | third);
+    float16 dt, dl;
+    dt.even = select(zero, d, first), dt.odd = select(zero, d, second);
+    dl.even = select(zero, d, third), dl.odd = select(zero, d, fourth);
+#if ACCUMULATE
+    dt += vload16(0, dtop + 2 * j), dl += vload16(0, dlow + 2 * j);
+#endif
+    vstore16(dt, 0, dtop + 2 * j);
+    vstore16(dl, 0, dlow + 2 * j);
+  }
+  for (; j < out_width; j++) {
+    float v[4] = {view1(X_MODE, k, top[2 * j], 0.0f), view1(X_MODE, k, top[2 * j + 1], 0.0f),
+                  view1(X_MODE, k, low[2 * j], 0.0f), view1(X_MODE, k, low[2 * j + 1], 0.0f)};
+    int best = 0;
+    for (int i = 1; i < 4; i++)
+      if (v[i] > v[best]) best = i;
+    for (int i = 0; i < 4; i++) {
+      __global float *to = (i < 2 ? dtop : dlow) + 2 * j + (i & 1);
+      float d = i == best ? dy[j] : 0.0f;
+#if ACCUMULATE
+      *to += d;
+#else
+      *to = d;
+#endif
+    }
+  }
+#if !ACCUMULATE
+  if (in_width & 1) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;
+#endif
+}
