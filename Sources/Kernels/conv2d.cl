@@ -90,7 +90,6 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
             wc += TAPS * BLOCK;
           }
 
-          bool whole = j + 16 <= columns;
 #pragma unroll
           for (int b = 0; b < BLOCK; b++) {
             if (o + b < o_end) {
@@ -116,7 +115,7 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
               for (int r = 0; r < 2 && i + r < rows; r++) {
                 float16 v = (r == 0 ? top[b] : low[b]) + start;
 #if !STORE_DEPTH
-                if (whole) {
+                if (j + 16 <= columns) {
                   vstore16(add ? vload16(0, to) + v : v, 0, to);
                 } else
 #endif

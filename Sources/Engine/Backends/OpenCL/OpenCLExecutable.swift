@@ -20,13 +20,21 @@ final class OpenCLExecutable: Executable {
     let local: [Int]?
   }
 
-  init(_ plan: Plan, state: OpenCLState, backend: OpenCLBackend) throws(EngineError) {
+  init(
+    _ plan: Plan, state: OpenCLState, backend: OpenCLBackend, reusing other: OpenCLExecutable?
+  ) throws(EngineError) {
     self.plan = plan
     self.backend = backend
     self.state = state
     seconds = [Double](repeating: 0, count: plan.graph.nodes.count)
     var arenas: [OpenCLBuffer] = []
-    for bytes in plan.arenaBytes { arenas.append(try backend.makeBuffer(bytes, for: "the arena")) }
+    for (index, bytes) in plan.arenaBytes.enumerated() {
+      if let other, index < other.arenas.count, other.arenas[index].byteCount >= bytes {
+        arenas.append(other.arenas[index])
+      } else {
+        arenas.append(try backend.makeBuffer(bytes, for: "the arena"))
+      }
+    }
     self.arenas = arenas
     var inputs: [OpenCLBuffer] = []
     for bytes in plan.inputBytes { inputs.append(try backend.makeBuffer(bytes, for: "an input")) }
