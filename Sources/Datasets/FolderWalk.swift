@@ -47,11 +47,19 @@ struct FolderWalk {
     return names.sorted()
   }
 
-  /// The absolute path without links and `..`; `nil` when nothing is there.
+  /// The absolute path; `nil` when nothing is there. Links keep their own names, for `train` may be a link to a
+  /// folder of another name; they are only followed where the path goes back up by `..`.
   static func absolutePath(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }
     defer { free(resolved) }
-    return String(cString: resolved)
+    let parts = path.split(separator: "/").filter { $0 != "." }
+    if parts.contains("..") { return String(cString: resolved) }
+    let tail = parts.map { "/\($0)" }.joined()
+    if path.hasPrefix("/") { return tail.isEmpty ? "/" : tail }
+    guard let folder = getcwd(nil, 0) else { return String(cString: resolved) }
+    defer { free(folder) }
+    let head = String(cString: folder)
+    return (head == "/" ? "" : head) + tail
   }
 
   static func isFolder(_ path: String) -> Bool {
