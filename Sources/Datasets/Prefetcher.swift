@@ -30,7 +30,9 @@ public final class Prefetcher {
     let end = loader.batchCount
     let order = loader.order(epoch: epoch)
     let ring = Monitor(
-      Ring(slots: [Result<Batch, DatasetError>?](repeating: nil, count: depth), nextToMake: startBatch, taken: startBatch))
+      Ring(
+        slots: [Result<Batch, DatasetError>?](repeating: nil, count: depth), nextToMake: startBatch,
+        taken: startBatch))
     self.ring = ring
     self.end = end
 

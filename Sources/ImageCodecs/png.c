@@ -29,7 +29,7 @@ typedef struct {
   uint8_t *colour;  // whole image in RGB when grey is asked of a colour file
 } png_reading;
 
-// The first 24 bytes of a PNG hold the size. libpng's own words for a bad one name no numbers, so it is looked at first.
+// The first 24 bytes of a PNG hold the size. libpng's words for a bad one name no numbers, so it is looked at first.
 static ic_status check_header(ic_reader *reader, char *message, size_t message_size) {
   uint8_t head[24];
   if (ic_reader_take(reader, head, sizeof head) != sizeof head)

@@ -2,7 +2,7 @@
 //
 // Threads: no state is shared; every function may run on any number of threads at once.
 // Errors: each function returns an `ic_status`. When it is not IC_OK a sentence fragment without the file's name
-// ("the data ends early", …), NUL-terminated, lies in `message`, which the caller owns and should give 200 bytes or more.
+// ("the data ends early", …), NUL-terminated, lies in `message`, which the caller owns: 200 bytes or more.
 // Memory: pixels go to the caller's memory; encoded bytes are given to the caller, who frees them with ic_free.
 // The setjmp/longjmp that libpng and libjpeg ask for stays inside this target.
 #ifndef IMAGECODECS_H
