@@ -54,8 +54,8 @@ final class OpenCLExecutable: Executable {
     guard backend.device.kind == .cpu else { return nil }
     let groupsWanted = backend.traits.workItemsWanted
     let items = global.reduce(1, *)
-    var first = 1
-    while first < 64, global[0] % (first * 2) == 0, items / (first * 2) >= groupsWanted { first *= 2 }
+    // Two sizes only: such runtimes compile a kernel anew for each.
+    let first = global[0] % 16 == 0 && items / 16 >= groupsWanted ? 16 : 1
     return [first] + [Int](repeating: 1, count: global.count - 1)
   }
 
