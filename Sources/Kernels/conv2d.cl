@@ -60,7 +60,9 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
       for (int i = 0; i < rows; i += 2) {
         for (int j = 0; j < columns; j += 16) {
           float16 top[BLOCK], low[BLOCK];
-          for (int b = 0; b < BLOCK; b++) top[b] = low[b] = (float16)0.0f;
+#pragma unroll
+          for (int b = 0; b < BLOCK; b++)
+            top[b] = low[b] = (float16)(bias_per > 0 && c_begin == 0 && o + b < o_end ? bias[bias_first + (o + b) / bias_per] : 0.0f);
           const __local float *restrict in = stage + i * PITCH + j;
           const __global float *restrict wc = w;
           for (int c = 0; c < c_count; c++) {
@@ -97,9 +99,8 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
 #define ELEMENT(l) to[l]
 #endif
               bool add = accumulate || c_begin > 0;
-              float start = bias_per > 0 && c_begin == 0 ? bias[bias_first + (o + b) / bias_per] : 0.0f;
               for (int r = 0; r < 2 && i + r < rows; r++) {
-                float16 v = (r == 0 ? top[b] : low[b]) + start;
+                float16 v = r == 0 ? top[b] : low[b];
 #if !STORE_DEPTH
                 if (j + 16 <= columns) {
                   vstore16(add ? vload16(0, to) + v : v, 0, to);
