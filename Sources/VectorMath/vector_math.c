@@ -83,21 +83,43 @@ CLONES void vm_load_row(float *out, const vm_operand *x, int64_t n, int64_t c, i
   load_row(out, x, load_channel(x, c), n, c, row, column, count);
 }
 
-CLONES void vm_im2col(float *out, const vm_operand *x, int64_t n, int64_t first, int64_t channels, int64_t k,
-                      int64_t dilation, int64_t pad, int64_t out_width, int64_t start, int64_t count) {
+int64_t vm_im2col_stage(int64_t k, int64_t dilation, int64_t out_width, int64_t count) {
+  int64_t halo = (k - 1) * dilation;
+  int64_t one_row = (halo + 1) * (count + halo);
+  int64_t rows = (count + out_width - 2) / out_width + 1;
+  int64_t whole_rows = (rows + halo) * (out_width + halo);
+  return one_row > whole_rows ? one_row : whole_rows;
+}
+
+CLONES void vm_im2col(float *out, float *stage, const vm_operand *x, int64_t n, int64_t first, int64_t channels,
+                      int64_t k, int64_t dilation, int64_t pad, int64_t out_width, int64_t start, int64_t count) {
+  // The rows and columns of the output that the run touches: part of one row, or rows from edge to edge.
+  int64_t top = start / out_width, bottom = (start + count - 1) / out_width;
+  int64_t left = top == bottom ? start % out_width : 0;
+  int64_t width = top == bottom ? count : out_width;
+  int64_t halo = (k - 1) * dilation, pitch = width + halo;
   for (int64_t c = 0; c < channels; c++) {
     channel view = load_channel(x, first + c);
-    for (int64_t p = 0; p < k; p++)
-      for (int64_t q = 0; q < k; q++) {
-        float *to = out + ((c * k + p) * k + q) * count;
-        int64_t at = start, left = count;
-        while (left > 0) {
-          int64_t i = at / out_width, j = at % out_width;
-          int64_t run = out_width - j < left ? out_width - j : left;
-          load_row(to, x, view, n, first + c, i + p * dilation - pad, j + q * dilation - pad, run);
-          to += run, at += run, left -= run;
-        }
+    float *to = out + c * k * k * count;
+    if (k == 1 && pad == 0) {
+      for (int64_t at = start, i = top; i <= bottom; i++) {
+        int64_t j = at % out_width, run = out_width - j < start + count - at ? out_width - j : start + count - at;
+        load_row(to, x, view, n, first + c, i, j, run);
+        to += run, at += run;
       }
+      continue;
+    }
+    // Each pixel goes through its view once here; the taps then copy.
+    int64_t rows = bottom - top + 1 + halo;
+    for (int64_t i = 0; i < rows; i++)
+      load_row(stage + i * pitch, x, view, n, first + c, top + i - pad, left - pad, pitch);
+    for (int64_t p = 0; p < k; p++)
+      for (int64_t q = 0; q < k; q++)
+        for (int64_t at = start, i = top; i <= bottom; i++) {
+          int64_t j = at % out_width, run = out_width - j < start + count - at ? out_width - j : start + count - at;
+          memcpy(to, stage + (i - top + p * dilation) * pitch + (j - left) + q * dilation, (size_t)run * sizeof(float));
+          to += run, at += run;
+        }
   }
 }
 

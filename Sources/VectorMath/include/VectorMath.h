@@ -21,8 +21,10 @@ void vm_load_row(float *out, const vm_operand *x, int64_t n, int64_t c, int64_t 
 
 /// Rows (c, p, q) of the im2col matrix for output pixels [start, start + count) of a plane `out_width` wide:
 /// out[((c * k + p) * k + q) * count + j] = x[n, first + c, i + p*dilation - pad, j + q*dilation - pad].
-void vm_im2col(float *out, const vm_operand *x, int64_t n, int64_t first, int64_t channels, int64_t k,
+/// `stage` holds vm_im2col_stage elements.
+void vm_im2col(float *out, float *stage, const vm_operand *x, int64_t n, int64_t first, int64_t channels, int64_t k,
                int64_t dilation, int64_t pad, int64_t out_width, int64_t start, int64_t count);
+int64_t vm_im2col_stage(int64_t k, int64_t dilation, int64_t out_width, int64_t count);
 
 /// y[0..count) = or += x's elements [start, start + count) of channel c of image n.
 void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count, int accumulate);

@@ -5,28 +5,52 @@ enum CPUColumns {
   /// Channels [first, first + count) of an operand.
   typealias Source = (operand: vm_operand, first: Int, count: Int)
 
-  /// Pixels per run: the columns stay within half of a usual second-level cache, and the product wide enough for BLAS.
-  static func run(rows: Int, plane: Int) -> Int { min(plane, max(256, (128 << 10) / max(1, rows))) }
+  /// How a plane's pixels are divided into runs, and the floats that a thread needs for a run.
+  struct Layout {
+    /// Pixels per run: the columns stay within half of a usual second-level cache, and the product wide enough for BLAS.
+    let run: Int
+    /// Floats of the columns (rows · run), and of the pixels that they are copied from.
+    let columns: Int
+    let stage: Int
 
-  static func scratchBytes(rows: Int, plane: Int, _ device: DeviceTraits) -> Int {
-    device.computeUnits * rows * run(rows: rows, plane: plane) * 4
+    /// - Parameters:
+    ///   - rows: of the columns, Σ channels · k².
+    ///   - dilation: the largest, where there are several.
+    init(rows: Int, plane: Int, kernel: Int, dilation: Int, outWidth: Int) {
+      run = min(plane, max(256, (128 << 10) / max(1, rows)))
+      columns = rows * run
+      stage = Int(vm_im2col_stage(Int64(kernel), Int64(dilation), Int64(outWidth), Int64(run)))
+    }
+
+    var perThread: Int { columns + stage }
+    func runs(_ plane: Int) -> Int { (plane + run - 1) / run }
   }
 
-  static func weightGradientScratchBytes(rows: Int, columns: Int, plane: Int, _ device: DeviceTraits) -> [Int] {
-    let run = run(rows: columns, plane: plane)
-    return [device.computeUnits * columns * run * 4, device.computeUnits * rows * run * 4, device.computeUnits * rows * columns * 4]
+  static func scratchBytes(
+    rows: Int, plane: Int, kernel: Int, dilation: Int, outWidth: Int, _ device: DeviceTraits
+  ) -> Int {
+    device.computeUnits * 4
+      * Layout(rows: rows, plane: plane, kernel: kernel, dilation: dilation, outWidth: outWidth).perThread
+  }
+
+  static func weightGradientScratchBytes(
+    rows: Int, columns: Int, plane: Int, kernel: Int, dilation: Int, outWidth: Int, _ device: DeviceTraits
+  ) -> [Int] {
+    let layout = Layout(rows: columns, plane: plane, kernel: kernel, dilation: dilation, outWidth: outWidth)
+    return [layout.perThread, rows * layout.run, rows * columns].map { device.computeUnits * $0 * 4 }
   }
 
   /// Fills (Σ counts · k²) x count columns for pixels [start, start + count) of an output plane.
-  private static func fill(
-    _ to: UnsafeMutablePointer<Float>, _ sources: [Source], image: Int, kernel: Int, dilation: Int, padding: Int,
-    outWidth: Int, start: Int, count: Int
+  static func fill(
+    _ to: UnsafeMutablePointer<Float>, _ layout: Layout, _ sources: [Source], image: Int, kernel: Int, dilation: Int,
+    padding: Int, outWidth: Int, start: Int, count: Int
   ) {
+    let stage = to + layout.columns
     var to = to
     for var source in sources {
       vm_im2col(
-        to, &source.operand, Int64(image), Int64(source.first), Int64(source.count), Int64(kernel), Int64(dilation),
-        Int64(padding), Int64(outWidth), Int64(start), Int64(count))
+        to, stage, &source.operand, Int64(image), Int64(source.first), Int64(source.count), Int64(kernel),
+        Int64(dilation), Int64(padding), Int64(outWidth), Int64(start), Int64(count))
       to += source.count * kernel * kernel * count
     }
   }
@@ -39,16 +63,16 @@ enum CPUColumns {
   ) {
     let rows = sources.reduce(0) { $0 + $1.count } * kernel * kernel
     let plane = shape.plane
-    let run = run(rows: rows, plane: plane)
-    let runs = (plane + run - 1) / run
+    let layout = Layout(rows: rows, plane: plane, kernel: kernel, dilation: dilation, outWidth: shape.w)
+    let (run, runs) = (layout.run, layout.runs(plane))
     parallelFor(threads) { part in
-      let own = columns + part * rows * run
+      let own = columns + part * layout.perThread
       for index in share(shape.n * runs, part, of: threads) {
         let image = index / runs
         let start = index % runs * run
         let count = min(run, plane - start)
         fill(
-          own, sources, image: image, kernel: kernel, dilation: dilation, padding: padding, outWidth: shape.w,
+          own, layout, sources, image: image, kernel: kernel, dilation: dilation, padding: padding, outWidth: shape.w,
           start: start, count: count)
         let to = y + (image * shape.c + first) * plane + start
         if let bias, !accumulates {
@@ -68,10 +92,10 @@ enum CPUColumns {
   ) {
     let width = columns.reduce(0) { $0 + $1.count } * kernel * kernel
     let plane = shape.plane
-    let run = run(rows: width, plane: plane)
-    let runs = (plane + run - 1) / run
+    let layout = Layout(rows: width, plane: plane, kernel: kernel, dilation: dilation, outWidth: shape.w)
+    let (run, runs) = (layout.run, layout.runs(plane))
     parallelFor(threads) { part in
-      let ownColumns = scratch[0] + part * width * run
+      let ownColumns = scratch[0] + part * layout.perThread
       let ownRows = scratch[1] + part * rows.count * run
       let sum = scratch[2] + part * rows.count * width
       vm_fill(sum, 0, Int64(rows.count * width))
@@ -80,7 +104,7 @@ enum CPUColumns {
         let start = index % runs * run
         let count = min(run, plane - start)
         fill(
-          ownColumns, columns, image: image, kernel: kernel, dilation: dilation, padding: padding, outWidth: shape.w,
+          ownColumns, layout, columns, image: image, kernel: kernel, dilation: dilation, padding: padding, outWidth: shape.w,
           start: start, count: count)
         var operand = rows.operand
         for o in 0..<rows.count {

@@ -75,7 +75,12 @@ public struct Convolution: Operation {
         TileKernel.packedBytes(out: $0.channels, in: channels, taps: shape.taps)
       }
     case .cpuPath:
-      return [CPUColumns.scratchBytes(rows: channels * shape.taps, plane: io.targets[0].plane, device)]
+      let y = io.targets[0]
+      return [
+        CPUColumns.scratchBytes(
+          rows: channels * shape.taps, plane: y.plane, kernel: shape.kernel, dilation: shape.largestDilation,
+          outWidth: y.w, device)
+      ]
     }
   }
 

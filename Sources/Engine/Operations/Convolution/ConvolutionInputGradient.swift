@@ -32,7 +32,9 @@ public struct ConvolutionInputGradient: Operation {
     case .cpuPath:
       let most = shape.branches.map(\.channels).max() ?? 0
       return [
-        CPUColumns.scratchBytes(rows: most * shape.taps, plane: input.plane, device), input.c * most * shape.taps * 4,
+        CPUColumns.scratchBytes(
+          rows: most * shape.taps, plane: input.plane, kernel: shape.kernel, dilation: shape.largestDilation,
+          outWidth: input.w, device), input.c * most * shape.taps * 4,
       ]
     }
   }

@@ -34,6 +34,7 @@ public struct ConvolutionShape: Sendable, Equatable {
 
   public var outChannels: Int { branches.reduce(0) { $0 + $1.channels } }
   var taps: Int { kernel * kernel }
+  var largestDilation: Int { branches.map(\.dilation).max() ?? 1 }
 
   /// Branches with the first output channel of each.
   var placedBranches: [(branch: Branch, first: Int)] {

@@ -33,7 +33,8 @@ public struct ConvolutionWeightGradient: Operation {
     case .cpuPath:
       let most = shape.branches.map(\.channels).max() ?? 0
       return CPUColumns.weightGradientScratchBytes(
-        rows: most, columns: channels(io.inputs) * shape.taps, plane: io.inputs[sources].plane, device)
+        rows: most, columns: channels(io.inputs) * shape.taps, plane: io.inputs[sources].plane,
+        kernel: shape.kernel, dilation: shape.largestDilation, outWidth: io.inputs[sources].w, device)
     }
   }
 

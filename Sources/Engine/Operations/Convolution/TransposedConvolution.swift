@@ -45,9 +45,14 @@ public struct TransposedConvolution: Operation {
     switch device.kind {
     case .openCL: return [TileKernel.packedBytes(out: rows, in: x.c, taps: 1)]
     case .cpuPath:
-      let run = CPUColumns.run(rows: x.c + rows, plane: x.plane)
-      return [device.computeUnits * x.c * run * 4, device.computeUnits * rows * run * 4]
+      let run = layout(x, rows).run
+      return [device.computeUnits * layout(x, rows).perThread * 4, device.computeUnits * rows * run * 4]
     }
+  }
+
+  /// Runs short enough for x's columns and the product's rows together.
+  private func layout(_ x: Shape, _ rows: Int) -> CPUColumns.Layout {
+    .init(rows: x.c + rows, plane: x.plane, kernel: 1, dilation: 1, outWidth: x.w)
   }
 
   public func runOnCPU(_ context: CPUContext) {
@@ -55,17 +60,18 @@ public struct TransposedConvolution: Operation {
     let y = context.targets[0]
     let out = context.io.targets[0]
     let (rows, plane, width) = (4 * out.c, x.shape.plane, x.shape.w)
-    let run = CPUColumns.run(rows: x.shape.c + rows, plane: plane)
-    let runs = (plane + run - 1) / run
+    let layout = layout(x.shape, rows)
+    let (run, runs) = (layout.run, layout.runs(plane))
     parallelFor(context.threads) { part in
-      let columns = context.scratch[0] + part * x.shape.c * run
+      let columns = context.scratch[0] + part * layout.perThread
       let product = context.scratch[1] + part * rows * run
-      var operand = x.vector
       for index in share(out.n * runs, part, of: context.threads) {
         let image = index / runs
         let start = index % runs * run
         let count = min(run, plane - start)
-        vm_im2col(columns, &operand, Int64(image), 0, Int64(x.shape.c), 1, 1, 0, Int64(width), Int64(start), Int64(count))
+        CPUColumns.fill(
+          columns, layout, [(operand: x.vector, first: 0, count: x.shape.c)], image: image, kernel: 1, dilation: 1,
+          padding: 0, outWidth: width, start: start, count: count)
         BLAS.multiply(
           transposeA: true, m: rows, n: count, k: x.shape.c, a: w.data, lda: rows, b: columns, ldb: count, beta: 0,
           c: product, ldc: count)
@@ -120,7 +126,9 @@ public struct TransposedConvolutionInputGradient: Operation {
     let (dy, dx) = (io.inputs[0], io.targets[0])
     switch device.kind {
     case .openCL: return [TileKernel.packedBytes(out: dx.c, in: 4 * dy.c, taps: 1)]
-    case .cpuPath: return [CPUColumns.scratchBytes(rows: 4 * dy.c, plane: dx.plane, device)]
+    case .cpuPath: return [
+      CPUColumns.scratchBytes(rows: 4 * dy.c, plane: dx.plane, kernel: 1, dilation: 1, outWidth: dx.w, device)
+    ]
     }
   }
 
@@ -167,7 +175,8 @@ public struct TransposedConvolutionWeightGradient: Operation {
     case .openCL: return [kernel(io, device).partialBytes]
     case .cpuPath:
       return CPUColumns.weightGradientScratchBytes(
-        rows: io.inputs[0].c, columns: 4 * io.inputs[1].c, plane: io.inputs[0].plane, device)
+        rows: io.inputs[0].c, columns: 4 * io.inputs[1].c, plane: io.inputs[0].plane, kernel: 1, dilation: 1,
+        outWidth: io.inputs[0].w, device)
     }
   }
 
