@@ -19,7 +19,8 @@ __kernel void bce_dice_partial(__global float *restrict partial, const __global 
     for (int i = block; i < last; i++) {
       float x = logits[i], t = target[i], p = sigmoid(x);
       float weight = 1.0f + (pos_weight - 1.0f) * t;
-      float bce = (1.0f - t) * x + weight * (log1p(exp(-fabs(x))) + fmax(-x, 0.0f));
+      // (1-t) x + weight * max(-x, 0), sorted by sign: terms of one sign, so that a confident pixel's tiny loss survives.
+      float bce = weight * log1p(exp(-fabs(x))) + (x >= 0.0f ? (1.0f - t) * x : -pos_weight * t * x);
       sums += (float4)(bce, p * t, p, t);
     }
     outer += sums;

@@ -73,6 +73,19 @@ public struct DeviceTraits: Sendable {
   /// Memory in all, bytes: a hint.
   public var memoryBytes: Int
 
+  package init(
+    kind: Kind, name: String, computeUnits: Int, localBytes: Int, alignmentBytes: Int, maxAllocationBytes: Int,
+    memoryBytes: Int
+  ) {
+    self.kind = kind
+    self.name = name
+    self.computeUnits = computeUnits
+    self.localBytes = localBytes
+    self.alignmentBytes = alignmentBytes
+    self.maxAllocationBytes = maxAllocationBytes
+    self.memoryBytes = memoryBytes
+  }
+
   /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
   var workItemsWanted: Int { 8 * computeUnits }
 }

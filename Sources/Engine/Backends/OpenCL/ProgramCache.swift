@@ -2,7 +2,7 @@ internal import CLBridge
 internal import Kernels
 
 /// Builds programs from the embedded kernels, each (file, macros) once.
-final class ProgramCache {
+package final class ProgramCache {
   private let context: OpenCLContext
   private let device: cl_device_id
   private let call: OpenCLCall
@@ -16,9 +16,9 @@ final class ProgramCache {
   }
 
   /// Names of the embedded kernel files, headers included.
-  static var files: [String] { (0..<kernels_count()).compactMap { kernels_name($0).map { String(cString: $0) } } }
+  package static var files: [String] { (0..<kernels_count()).compactMap { kernels_name($0).map { String(cString: $0) } } }
 
-  static func source(_ file: String) -> String? { kernels_source(file).map { String(cString: $0) } }
+  package static func source(_ file: String) -> String? { kernels_source(file).map { String(cString: $0) } }
 
   /// A kernel object of its own for each launch, so that arguments are set once.
   func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
