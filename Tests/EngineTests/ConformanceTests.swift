@@ -13,6 +13,11 @@ import Testing
     for backend in backends { try check(Catalogue.all, on: backend) }
   }
 
+  @Test(.enabled(if: ProcessInfo.processInfo.environment["GLOMSEG_LARGE"] != nil, "large cases: set GLOMSEG_LARGE"))
+  func largeCasesOnEveryDevice() throws {
+    for backend in try Devices.all() { try check(Catalogue.large, on: backend) }
+  }
+
   @Test func randomCasesOnEveryDevice() throws {
     for backend in try Devices.all() { try check(Catalogue.fuzz(count: 40, seed: 2026), on: backend) }
   }

@@ -63,6 +63,20 @@ import Testing
     expect(norm, contains: ["batch_norm", "3"])
   }
 
+  /// Read as it is stored, a view would give wrong numbers without a word.
+  @Test func anOperationThatReadsNoViewsRefusesOne() {
+    let problem = message {
+      var graph = Graph()
+      let z = graph.source("z", Shape(1, 3, 8, 8), .input)
+      let values = (0..<4).map { _ in graph.source("v", .vector(3), .input) }
+      let view = try graph.batchNorm(
+        z, gamma: values[0], beta: values[1], runningMean: values[2], runningVariance: values[3], relu: true,
+        training: true, named: "norm1")
+      try graph.apply(ReLU(), [view])
+    }
+    expect(problem, contains: ["relu", "norm1", "materialize"])
+  }
+
   @Test func anOperationWithoutAGradientRuleSaysSo() {
     let problem = message {
       var graph = Graph()

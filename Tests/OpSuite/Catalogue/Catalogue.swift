@@ -10,6 +10,16 @@ public enum Catalogue {
     convolutions + transposedConvolutions + batchNorms + materializations + activations + pools + concatenations
     + losses + optimizers + sums
 
+  /// What breaks only at size: gigabytes of memory and minutes each.
+  public static let large: [OpCase] = [
+    OpCase(ChannelSumCase(n: 1, c: 1, h: 8192, w: 8192), tier: .large),
+    OpCase(ChannelSumCase(n: 4, c: 4, h: 2048, w: 2048), tier: .large),
+    OpCase(SumOfSquaresCase(count: 1 << 26), tier: .large),
+    OpCase(BCEDiceCase(n: 16, h: 2048, w: 2048), tier: .large),
+    OpCase(BatchNormCase(n: 8, c: 2, h: 2048, w: 2048, relu: true, offset: 1000), tier: .large),
+    OpCase(ConvolutionCase(n: 1, channels: [3], h: 2048, w: 2048, branches: [(4, 1)]), tier: .large),
+  ]
+
   /// Cases of seconds in all that reach every kernel function.
   public static let quick: [OpCase] = all.filter { $0.tier == .quick }
 
