@@ -19,7 +19,10 @@ import Testing
   }
 
   @Test func randomCasesOnEveryDevice() throws {
-    for backend in try Devices.all() { try check(Catalogue.fuzz(count: 40, seed: 2026), on: backend) }
+    let environment = ProcessInfo.processInfo.environment
+    let count = environment["GLOMSEG_FUZZ"].flatMap { Int($0) } ?? 40
+    let seed = environment["GLOMSEG_SEED"].flatMap { UInt64($0) } ?? 2026
+    for backend in try Devices.all() { try check(Catalogue.fuzz(count: count, seed: seed), on: backend) }
   }
 
   /// Cases whose `--filter` is in GLOMSEG_CASES, for somebody who looks for one fault.

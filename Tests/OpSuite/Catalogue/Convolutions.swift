@@ -44,7 +44,11 @@ extension Catalogue {
 
   /// Planes above, at and below the dilated kernel's reach; 9 and 12 are staged tap by tap.
   private static let dilatedConvolutions: [OpCase] = [2, 3, 4, 8, 9, 12].flatMap { dilation in
-    [(1, 1), (3, 5), (dilation, 2 * dilation), (33, 17), (31, 65)].map { h, w in
+    // Each width is a program of its own: the dilations between the network's have two.
+    let planes =
+      [2, 4, 9].contains(dilation)
+      ? [(1, 1), (3, 5), (dilation, 2 * dilation), (33, 17), (31, 65)] : [(1, 1), (3, 5), (dilation, 16), (33, 17)]
+    return planes.map { h, w in
       OpCase(
         ConvolutionCase(
           n: h < 10 ? 3 : 1, channels: [5], h: h, w: w, branches: [(7, dilation)]), seed: UInt64(dilation))
