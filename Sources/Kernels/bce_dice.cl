@@ -17,13 +17,16 @@ __kernel void bce_dice_partial(__global float *restrict partial, const __global 
   float16 bces = (float16)0.0f, overlaps = (float16)0.0f, predictions = (float16)0.0f, positives = (float16)0.0f;
   for (; i + 16 <= end; i += 16) {
     float16 x = vload16(0, logits + i), t = vload16(0, target + i), p = sigmoid_float16(x);
-    bces += (1.0f - t) * x + (1.0f + (pos_weight - 1.0f) * t) * (log1p(exp(-fabs(x))) + fmax(-x, (float16)0.0f));
+    // (1-t) x + weight * max(-x, 0), sorted by sign: terms of one sign, so that a confident pixel's tiny loss survives.
+    bces += (1.0f + (pos_weight - 1.0f) * t) * log1p(exp(-fabs(x))) +
+            select(-pos_weight * t * x, (1.0f - t) * x, isgreaterequal(x, (float16)0.0f));
     overlaps += p * t, predictions += p, positives += t;
   }
   float4 sums = (float4)(sum16(bces), sum16(overlaps), sum16(predictions), sum16(positives));
   for (; i < end; i++) {
     float x = logits[i], t = target[i], p = sigmoid_float(x);
-    float bce = (1.0f - t) * x + (1.0f + (pos_weight - 1.0f) * t) * (log1p(exp(-fabs(x))) + fmax(-x, 0.0f));
+    float bce = (1.0f + (pos_weight - 1.0f) * t) * log1p(exp(-fabs(x))) +
+                (x >= 0.0f ? (1.0f - t) * x : -pos_weight * t * x);
     sums += (float4)(bce, p * t, p, t);
   }
   vstore4(sums, run, partial);

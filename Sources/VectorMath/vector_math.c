@@ -263,7 +263,8 @@ void vm_bce_dice_sums(const float *logits, const float *target, int64_t count, f
   for (int64_t i = 0; i < count; i++) {
     float x = logits[i], t = target[i];
     float weight = 1.0f + (pos_weight - 1.0f) * t;
-    bce += (double)((1.0f - t) * x + weight * (softplus_tail(x) + fmaxf(-x, 0.0f)));
+    // (1-t) x + weight * max(-x, 0), sorted by sign: terms of one sign, so that a confident pixel's tiny loss survives.
+    bce += (double)(weight * softplus_tail(x) + (x >= 0.0f ? (1.0f - t) * x : -pos_weight * t * x));
     float p = sigmoid(x);
     overlap += (double)(p * t);
     predicted += (double)p;
@@ -281,12 +282,12 @@ void vm_bce_dice_gradient(float *d, const float *logits, const float *target, in
   }
 }
 
-CLONES void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float b1, float b2, float eps,
-                    float step, float correction, float grad_scale, float decay) {
+CLONES void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float b1, float rest1, float b2,
+                    float rest2, float eps, float step, float correction, float grad_scale, float decay) {
   for (int64_t i = 0; i < count; i++) {
     float gi = g[i] * grad_scale;
-    float mi = b1 * m[i] + (1.0f - b1) * gi;
-    float vi = b2 * v[i] + (1.0f - b2) * gi * gi;
+    float mi = b1 * m[i] + rest1 * gi;
+    float vi = b2 * v[i] + rest2 * gi * gi;
     m[i] = mi;
     v[i] = vi;
     p[i] = p[i] * decay - step * mi / (sqrtf(vi) * correction + eps);

@@ -60,12 +60,16 @@ public struct Graph: Sendable {
 
   /// Appends a node and returns its new results.
   ///
-  /// - Throws: `.shape` from the operation's shape rule.
+  /// - Throws: `.shape` from the operation's shape rule; `.unsupported` for a view given to an operation that reads none.
   @discardableResult
   public mutating func apply(
     _ operation: some Operation, _ inputs: [ValueID], updates: [ValueID] = [], named name: String? = nil,
     differentiable: Bool = true
   ) throws(EngineError) -> [ValueID] {
+    if !type(of: operation).readsViews, let view = inputs.first(where: { mode($0) != .plain }) {
+      throw .unsupported(
+        operation: type(of: operation).name, problem: "cannot read the view \(self[view].name): materialize it first")
+    }
     let shapes = try operation.resultShapes(inputs.map { shape($0) })
     let needsGradient = differentiable && inputs.contains { self[$0].needsGradient }
     let label = name ?? type(of: operation).name

@@ -3,6 +3,9 @@ public protocol Operation: Sendable {
   /// The name used in plans, reports and errors, such as "convolution".
   static var name: String { get }
 
+  /// Whether inputs may be views; an operation that cannot read one must not be given one.
+  static var readsViews: Bool { get }
+
   /// Shapes of the results; the only place that checks the inputs' shapes.
   func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape]
 
@@ -23,6 +26,7 @@ public protocol Operation: Sendable {
 }
 
 extension Operation {
+  public static var readsViews: Bool { false }
   public func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError) {
     throw .unsupported(operation: Self.name, problem: "has no gradient rule")
   }
@@ -72,6 +76,19 @@ public struct DeviceTraits: Sendable {
   public var maxAllocationBytes: Int
   /// Memory in all, bytes: a hint.
   public var memoryBytes: Int
+
+  package init(
+    kind: Kind, name: String, computeUnits: Int, localBytes: Int, alignmentBytes: Int, maxAllocationBytes: Int,
+    memoryBytes: Int
+  ) {
+    self.kind = kind
+    self.name = name
+    self.computeUnits = computeUnits
+    self.localBytes = localBytes
+    self.alignmentBytes = alignmentBytes
+    self.maxAllocationBytes = maxAllocationBytes
+    self.memoryBytes = memoryBytes
+  }
 
   /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
   var workItemsWanted: Int { 8 * computeUnits }

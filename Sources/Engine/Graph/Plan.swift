@@ -16,14 +16,15 @@ public struct Plan: Sendable {
   public let graph: Graph
   public let layout: StateLayout
   /// By value; nil for views.
-  let regions: [Region?]
+  package let regions: [Region?]
   /// By node: its scratch regions.
-  let scratch: [[Region]]
+  package let scratch: [[Region]]
   public let arenaBytes: [Int]
   public let inputBytes: [Int]
   public let usesSlabs: Set<Slab>
-  /// Bytes set aside around each arena value, for tests that look for writes out of bounds.
-  let guardBytes: Int
+  /// Bytes set aside on both sides of each arena region, for tests that look for writes out of bounds. Where there are
+  /// any, no two regions share memory, so that a band keeps its pattern unless something wrote out of bounds.
+  package let guardBytes: Int
 
   /// Plans `graph` for a device.
   ///
@@ -64,17 +65,21 @@ public struct Plan: Sendable {
     _ graph: Graph, _ device: DeviceTraits, _ guardBytes: Int
   ) throws(EngineError) -> ([MemoryPlanner.Extent?], [[Region]], [Int]) {
     let lives = Liveness(graph)
+    let always = 0...graph.nodes.count
     var requests: [MemoryPlanner.Request] = []
     var owners: [Int] = []
     for (index, info) in graph.values.enumerated() {
-      guard case .arena = info.residence, let life = lives[index] else { continue }
+      guard case .arena = info.residence, let range = lives[index] else { continue }
+      let life = guardBytes > 0 ? always : range
       requests.append(.init(byteCount: info.byteCount + 2 * guardBytes, first: life.lowerBound, last: life.upperBound))
       owners.append(index)
     }
     var scratchOwners: [(node: Int, byteCount: Int)] = []
     for (index, node) in graph.nodes.enumerated() {
       for byteCount in node.operation.scratchBytes(graph.io(node), device) {
-        requests.append(.init(byteCount: byteCount, first: index, last: index))
+        let life = guardBytes > 0 ? always : index...index
+        requests.append(
+          .init(byteCount: byteCount + 2 * guardBytes, first: life.lowerBound, last: life.upperBound))
         scratchOwners.append((index, byteCount))
       }
     }
@@ -86,7 +91,7 @@ public struct Plan: Sendable {
     for (index, owner) in scratchOwners.enumerated() {
       let extent = extents[owners.count + index]
       byNode[owner.node].append(
-        Region(home: .arena(extent.slab), offset: extent.offset, byteCount: owner.byteCount))
+        Region(home: .arena(extent.slab), offset: extent.offset + guardBytes, byteCount: owner.byteCount))
     }
     return (byValue, byNode, slabBytes)
   }

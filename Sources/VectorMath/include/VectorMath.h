@@ -60,8 +60,9 @@ void vm_bce_dice_sums(const float *logits, const float *target, int64_t count, f
 void vm_bce_dice_gradient(float *d, const float *logits, const float *target, int64_t count, float pos_weight,
                           float bce_scale, float dice_target, float dice_constant);
 
-/// One Adam step over a range: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= step * m / (sqrt(v) * correction + eps).
-void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float b1, float b2, float eps, float step,
-             float correction, float grad_scale, float decay);
+/// One Adam step over a range: m = b1 m + rest1 g; v = b2 v + rest2 g^2; p = p * decay - step * m / (sqrt(v) * correction
+/// + eps), where rest1, rest2 are 1-b1 and 1-b2, subtracted in double.
+void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float b1, float rest1, float b2, float rest2,
+             float eps, float step, float correction, float grad_scale, float decay);
 
 #endif

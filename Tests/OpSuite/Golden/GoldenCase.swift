@@ -56,6 +56,20 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
     reference = metadata["reference"] ?? "unknown"
   }
 
+  /// A case made in memory, such as one of a kind that no file has.
+  public init(
+    name: String, operation: String, tolerance: Double, numbers: [String: Double], tensors: [String: Tensor64]
+  ) {
+    self.name = name
+    path = name
+    self.operation = operation
+    self.tolerance = tolerance
+    self.numbers = numbers
+    self.tensors = tensors
+    texts = [:]
+    reference = "made in memory"
+  }
+
   private static func attributes(
     _ json: String, path: String
   ) throws(GoldenError) -> (numbers: [String: Double], texts: [String: String]) {

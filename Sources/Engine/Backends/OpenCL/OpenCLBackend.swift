@@ -11,14 +11,21 @@ public final class OpenCLBackend: Backend {
   let programs: ProgramCache
 
   /// - Parameter faults: a failure to act out, for tests.
-  public init(_ device: OpenCLDevice, faults: FaultPlan? = nil) throws(EngineError) {
+  public convenience init(_ device: OpenCLDevice, faults: FaultPlan? = nil) throws(EngineError) {
+    try self.init(device, faults: faults, edit: nil)
+  }
+
+  /// - Parameter edit: changes the kernels' text, for tests that plant faults in it.
+  package init(
+    _ device: OpenCLDevice, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?
+  ) throws(EngineError) {
     self.device = device
     name = "\(device.selector) \(device.name)"
     traits = device.traits
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)
-    programs = ProgramCache(context, device: device.raw, call)
+    programs = ProgramCache(context, device: device.raw, edit: edit, call)
   }
 
   public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {

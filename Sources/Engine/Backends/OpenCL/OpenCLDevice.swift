@@ -25,7 +25,7 @@ public struct OpenCLDevice: Sendable {
   // Device ids are process-wide constants of the driver, safe to share.
   nonisolated(unsafe) let raw: OpaquePointer
 
-  var traits: DeviceTraits {
+  package var traits: DeviceTraits {
     DeviceTraits(
       kind: .openCL, name: name, computeUnits: computeUnits, localBytes: localBytes, alignmentBytes: alignmentBytes,
       maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)

@@ -2,23 +2,28 @@ internal import CLBridge
 internal import Kernels
 
 /// Builds programs from the embedded kernels, each (file, macros) once.
-final class ProgramCache {
+package final class ProgramCache {
   private let context: OpenCLContext
   private let device: cl_device_id
   private let call: OpenCLCall
+  /// Changes a file's text before it is built, for tests that plant faults.
+  private let edit: SourceEdit?
   private var programs: [String: OpenCLProgram] = [:]
   static let options = "-cl-std=CL1.2 -cl-kernel-arg-info"
 
-  init(_ context: OpenCLContext, device: cl_device_id, _ call: OpenCLCall) {
+  package typealias SourceEdit = @Sendable (_ file: String, _ text: String) -> String
+
+  init(_ context: OpenCLContext, device: cl_device_id, edit: SourceEdit?, _ call: OpenCLCall) {
+    self.edit = edit
     self.context = context
     self.device = device
     self.call = call
   }
 
   /// Names of the embedded kernel files, headers included.
-  static var files: [String] { (0..<kernels_count()).compactMap { kernels_name($0).map { String(cString: $0) } } }
+  package static var files: [String] { (0..<kernels_count()).compactMap { kernels_name($0).map { String(cString: $0) } } }
 
-  static func source(_ file: String) -> String? { kernels_source(file).map { String(cString: $0) } }
+  package static func source(_ file: String) -> String? { kernels_source(file).map { String(cString: $0) } }
 
   /// A kernel object of its own for each launch, so that arguments are set once.
   func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
@@ -29,7 +34,7 @@ final class ProgramCache {
     let macros = launch.defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
     let key = launch.file + " " + macros
     if let known = programs[key] { return known }
-    let program = try OpenCLProgram(context, sources: try Self.text(launch), call)
+    let program = try OpenCLProgram(context, sources: try text(launch), call)
     var device: cl_device_id? = device
     let options = Self.options
     do throws(EngineError) {
@@ -50,7 +55,8 @@ final class ProgramCache {
   }
 
   /// Macros, prelude, and the file with its includes put in place, with line directives so that messages name the file.
-  private static func text(_ launch: Launch) throws(EngineError) -> [String] {
+  private func text(_ launch: Launch) throws(EngineError) -> [String] {
+    func source(_ file: String) -> String? { Self.source(file).map { edit?(file, $0) ?? $0 } }
     guard let prelude = source("prelude.clh"), let body = source(launch.file) else {
       throw .request("there is no kernel file \(launch.file)")
     }

@@ -5,6 +5,7 @@ import VectorMath
 /// - Inputs: x through any view. Target: y of the same shape.
 public struct Materialize: Operation {
   public static let name = "materialize"
+  public static let readsViews = true
   let accumulates: Bool
 
   public init(accumulates: Bool = false) { self.accumulates = accumulates }

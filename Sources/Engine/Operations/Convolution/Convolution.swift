@@ -9,6 +9,7 @@
 /// - Source: Dumoulin & Visin 2016, "A guide to convolution arithmetic", for the arithmetic of dilation.
 public struct Convolution: Operation {
   public static let name = "convolution"
+  public static let readsViews = true
   public let shape: ConvolutionShape
   public let sources: Int
   public let hasBias: Bool

@@ -9,6 +9,7 @@ import VectorMath
 /// - Gradient: with respect to x, w and b, without atomics.
 public struct TransposedConvolution: Operation {
   public static let name = "transposed_convolution"
+  public static let readsViews = true
 
   public init() {}
 

@@ -22,9 +22,8 @@ public struct Adam: Operation {
   /// The controls of step `number` (from 1).
   public func controls(number: Int, learningRate: Double, weightDecay: Double = 0, gradientScale: Double = 1) -> [Float] {
     func power(_ base: Float) -> Double {
-      // 0.9 as written, not the nearest float's square and so on.
       var result = 1.0
-      var factor = (Double(base) * 1e7).rounded() / 1e7
+      var factor = Self.written(base)
       var left = number
       while left > 0 {
         if left & 1 == 1 { result *= factor }
@@ -39,6 +38,14 @@ public struct Adam: Operation {
     ]
   }
 
+  /// The decimal fraction that was meant: 0.999 rather than the nearest float, whose distance from 1 is off by 1e-5.
+  private static func written(_ base: Float) -> Double { (Double(base) * 1e7).rounded() / 1e7 }
+
+  /// 1 − β₁ and 1 − β₂; in fp32 the subtraction would lose five digits.
+  private var rest: (first: Float, second: Float) {
+    (Float(1 - Self.written(beta1)), Float(1 - Self.written(beta2)))
+  }
+
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [] }
 
   public func cost(_ io: NodeIO) -> Cost { Cost(flops: 12 * io.inputs[0].count, bytes: 7 * 4 * io.inputs[0].count) }
@@ -50,8 +57,8 @@ public struct Adam: Operation {
       let first = range.lowerBound
       vm_adam(
         context.targets[0] + first, context.targets[1] + first, context.targets[2] + first,
-        context.inputs[0].data + first, Int64(range.count), beta1, beta2, epsilon, controls[0], controls[1], controls[2],
-        controls[3])
+        context.inputs[0].data + first, Int64(range.count), beta1, rest.first, beta2, rest.second, epsilon,
+        controls[0], controls[1], controls[2], controls[3])
     }
   }
 
@@ -62,7 +69,8 @@ public struct Adam: Operation {
         "adam.cl", "adam_step",
         arguments: [
           ("p", .target(0)), ("m", .target(1)), ("v", .target(2)), ("g", .input(0)), ("controls", .input(1)),
-          ("count", .int(count)), ("beta1", .float(beta1)), ("beta2", .float(beta2)), ("epsilon", .float(epsilon)),
+          ("count", .int(count)), ("beta1", .float(beta1)), ("rest1", .float(rest.first)), ("beta2", .float(beta2)),
+          ("rest2", .float(rest.second)), ("epsilon", .float(epsilon)),
         ], global: [(count + 15) / 16])
     ]
   }

@@ -6,6 +6,7 @@ import VectorMath
 /// - Gradient: to the window's first maximum in row-major order; found again from x, so nothing is kept for it.
 public struct MaxPool: Operation {
   public static let name = "max_pool"
+  public static let readsViews = true
   public init() {}
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] {

@@ -1,0 +1,171 @@
+public import Engine
+
+/// Runs cases on backends and holds the results against the Double reference.
+///
+/// Each case runs three times, and all three must give the same bytes: once with guard bands around every region of the
+/// arena and no memory shared, then twice on one plan whose values share memory as in earnest. Before each run all
+/// memory is filled with NaN, so that an element that nobody wrote shows; after the first, the bands, the padding of the
+/// slabs and the inputs must be as they were.
+public enum CaseRunner {
+  /// A NaN that no arithmetic produces.
+  private static let untouched = Float(bitPattern: 0x7fd5_a5a5)
+
+  /// Never throws: an error is a failed result with the error's description.
+  public static func run(_ opCase: OpCase, on backend: any Backend) -> CaseResult {
+    var result = CaseResult(opCase.name, on: backend.name)
+    let start = monotonicSeconds()
+    do throws(EngineError) {
+      let inputs = opCase.definition.inputs(seed: opCase.seed)
+      let runs = try outputs(of: opCase.definition, inputs, on: backend)
+      result.problems += runs.problems
+      compare(runs.values, opCase, inputs, &result)
+    } catch {
+      result.problems.append(error.description)
+    }
+    result.elapsedSeconds = monotonicSeconds() - start
+    return result
+  }
+
+  private static func compare(
+    _ values: [[String: [Float]]], _ opCase: OpCase, _ inputs: [CaseInput], _ result: inout CaseResult
+  ) {
+    let tensors = byName(inputs)
+    for (step, got) in values.enumerated() {
+      let want = opCase.definition.reference(tensors, step)
+      if Set(want.keys) != Set(got.keys) {
+        result.problems.append("computed \(got.keys.sorted()), should be \(want.keys.sorted())")
+      }
+      for name in want.keys.sorted() {
+        guard let want = want[name], let got = got[name] else { continue }
+        let bound = ErrorBound.absolute(
+          opCase.definition.accuracy(name, tensors), want: want, constant: opCase.tolerance)
+        let label = values.count == 1 ? name : "\(name) after step \(step + 1)"
+        result.tensors.append(TensorResult(label, got: got, want: want, bound: bound))
+      }
+    }
+  }
+
+  /// A definition's outputs by step and name, and what was wrong beside their values.
+  static func outputs(
+    of definition: any CaseDefinition, _ inputs: [CaseInput], on backend: any Backend
+  ) throws(EngineError) -> (values: [[String: [Float]]], problems: [String]) {
+    var builder = CaseBuilder(inputs)
+    try definition.build(&builder)
+    let alignment = max(64, backend.traits.alignmentBytes)
+    let guardBytes = (4096 + alignment - 1) / alignment * alignment
+    let apart = try Run(builder, on: backend, guardBytes: guardBytes, pattern: untouched)
+    let first = try apart.go(steps: definition.steps)
+    var problems = try apart.findDamage()
+    let shared = try Run(builder, on: backend, guardBytes: 0, pattern: untouched)
+    let second = try shared.go(steps: definition.steps)
+    let third = try shared.go(steps: definition.steps)
+    if let difference = differences(second, third) { problems.append("two runs of one plan differ in \(difference)") }
+    if let difference = differences(first, second) {
+      problems.append("a plan that shares memory and one that doesn't differ in \(difference)")
+    }
+    return (first, problems)
+  }
+
+  /// The first element whose bytes differ.
+  private static func differences(_ a: [[String: [Float]]], _ b: [[String: [Float]]]) -> String? {
+    for (step, (a, b)) in zip(a, b).enumerated() {
+      for (name, left) in a.sorted(by: { $0.key < $1.key }) {
+        guard let right = b[name], left.count == right.count else { return name }
+        let index = left.withUnsafeBufferPointer { left in
+          right.withUnsafeBufferPointer { right in
+            left.indices.first { left[$0].bitPattern != right[$0].bitPattern }
+          }
+        }
+        if let index { return "\(name)[\(index)], step \(step + 1): \(left[index]) and \(right[index])" }
+      }
+    }
+    return nil
+  }
+}
+
+/// A case's graph loaded on a backend.
+private struct Run {
+  let builder: CaseBuilder
+  let plan: Plan
+  let state: any StateMemory
+  let executable: any Executable
+  let pattern: Float
+
+  init(_ builder: CaseBuilder, on backend: any Backend, guardBytes: Int, pattern: Float) throws(EngineError) {
+    self.builder = builder
+    self.pattern = pattern
+    plan = try Plan(builder.graph, layout: builder.layout, for: backend.traits, guardBytes: guardBytes)
+    state = try backend.makeState(builder.layout, slabs: plan.usesSlabs)
+    executable = try backend.load(plan, state: state)
+  }
+
+  /// Fills all memory, writes the inputs, runs, and reads the outputs of each step.
+  func go(steps: Int) throws(EngineError) -> [[String: [Float]]] {
+    try executable.fillArena(pattern)
+    for slab in plan.usesSlabs {
+      try state.write([Float](repeating: pattern, count: builder.layout.count(of: slab)), to: slab)
+    }
+    var results: [[String: [Float]]] = []
+    for step in 0..<steps {
+      for (value, input) in builder.sources {
+        if step == 0 {
+          try executable.write(input.value.floats, to: value)
+        } else if input.laterSteps.indices.contains(step - 1) {
+          try executable.write(input.laterSteps[step - 1].floats, to: value)
+        }
+      }
+      try executable.runAll()
+      try executable.finish()
+      var outputs: [String: [Float]] = [:]
+      for (name, value) in builder.outputs { outputs[name] = try executable.read(value) }
+      results.append(outputs)
+    }
+    return results
+  }
+
+  /// What a run wrote outside of the values that it should write.
+  func findDamage() throws(EngineError) -> [String] {
+    var problems: [String] = []
+    var owned: [Plan.Region.Home: [(start: Int, end: Int, name: String)]] = [:]
+    func own(_ region: Plan.Region, _ name: String) {
+      let start = region.offset / 4
+      owned[region.home, default: []].append((start, start + region.byteCount / 4, name))
+    }
+    for (index, region) in plan.regions.enumerated() {
+      if let region { own(region, plan.graph.values[index].name) }
+    }
+    for (index, regions) in plan.scratch.enumerated() {
+      for region in regions { own(region, "scratch of \(type(of: plan.graph.nodes[index].operation).name)") }
+    }
+    func check(_ memory: [Float], _ home: Plan.Region.Home, _ place: String) {
+      var at = 0
+      var before = "the start"
+      func scan(to end: Int, _ after: String) {
+        guard at < end else { return }
+        let bad = memory.withUnsafeBufferPointer { memory in
+          (at..<end).first { memory[$0].bitPattern != pattern.bitPattern }
+        }
+        if let bad {
+          problems.append("wrote out of bounds: element \(bad) of \(place), between \(before) and \(after), is \(memory[bad])")
+        }
+      }
+      for region in (owned[home] ?? []).sorted(by: { $0.start < $1.start }) {
+        scan(to: region.start, region.name)
+        at = max(at, region.end)
+        before = region.name
+      }
+      scan(to: memory.count, "the end")
+    }
+    for slab in plan.arenaBytes.indices { check(try executable.readArena(slab), .arena(slab), "arena slab \(slab)") }
+    for slab in plan.usesSlabs { check(try state.read(slab), .state(slab), "the \(slab.rawValue) slab") }
+
+    let written = Set(plan.graph.nodes.flatMap(\.updates))
+    for (value, input) in builder.sources where !written.contains(value) && input.laterSteps.isEmpty {
+      let now = try executable.read(value)
+      if let index = zip(now, input.value.floats).enumerated().first(where: { $0.element.0 != $0.element.1 })?.offset {
+        problems.append("changed its input \(input.name) at [\(index)]")
+      }
+    }
+    return problems
+  }
+}

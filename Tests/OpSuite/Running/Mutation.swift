@@ -1,0 +1,83 @@
+/// A fault planted in a kernel's text: the catalogue has to catch each.
+public struct Mutation: Sendable, CustomStringConvertible {
+  public let name: String
+  /// The embedded file that it is in.
+  public let file: String
+  /// What it replaces, by what; each must occur in the file.
+  public let edits: [(find: String, replace: String)]
+  /// Part of the names of the quick cases that are to catch it.
+  public let filter: String
+
+  public var description: String { name }
+
+  init(_ name: String, in file: String, caughtBy filter: String, _ edits: (String, String)...) {
+    self.name = name
+    self.file = file
+    self.filter = filter
+    self.edits = edits.map { (find: $0.0, replace: $0.1) }
+  }
+
+  /// The text with the fault; nil where what it replaces isn't there, as after the kernel was rewritten.
+  public func apply(to text: String) -> String? {
+    var text = text
+    for edit in edits {
+      guard text.contains(edit.find) else { return nil }
+      text = text.replacing(edit.find, with: edit.replace)
+    }
+    return text
+  }
+
+  public static let all: [Mutation] = [
+    Mutation(
+      "a dilation off by one", in: "conv2d_stage.clh", caughtBy: "convolution/",
+      ("(q) * DILATION)", "(q) * (DILATION - (DILATION > 1)))")),
+    Mutation(
+      "a tap swapped under GATHER", in: "conv2d_stage.clh", caughtBy: "convolution/",
+      ("(((p) * K + (q)) * STAGE_H * PITCH)", "(((q) * K + (p)) * STAGE_H * PITCH)")),
+    Mutation(
+      "a swapped stride", in: "conv2d.cl", caughtBy: "convolution/",
+      ("(ulong)(tile_y + i) * out_width + tile_x + j", "(ulong)(tile_y + i) * out_height + tile_x + j")),
+    Mutation(
+      "an unwritten edge column", in: "conv2d.cl", caughtBy: "convolution/",
+      ("int count = min(16, columns - j);", "int count = min(16, columns - j) - 1;")),
+    Mutation(
+      "a write beyond the last row", in: "conv2d.cl", caughtBy: "convolution/",
+      ("r < 2 && i + r < rows", "r < 2")),
+    Mutation(
+      "a dropped bias", in: "conv2d.cl", caughtBy: "convolution/",
+      ("if (c_begin == 0) start = bias[bias_first + (o + b) / BIAS];", "")),
+    Mutation(
+      "a gradient that isn't added to", in: "conv2d.cl", caughtBy: "convolution/",
+      ("bool add = ACCUMULATE || c_begin > 0;", "bool add = c_begin > 0;")),
+    Mutation(
+      "weights not flipped for the gradient", in: "conv2d.cl", caughtBy: "convolution/", ("(TAPS - 1 - t)", "t")),
+    Mutation(
+      "a slice of the weight gradient left out", in: "conv2d_weight_gradient.cl", caughtBy: "convolution/",
+      ("s < slices; s++", "s < slices - (slices > 1); s++")),
+    Mutation(
+      "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("total[c] += sum;", "")),
+    Mutation(
+      "a ReLU mask forgotten at a row's end", in: "prelude.clh", caughtBy: "convolution/",
+      ("fma(d, k.scale, k.beta) > 0.0f ? x : 0.0f", "x")),
+    Mutation(
+      "variance as E[x²] − E[x]²", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h33_w31_mean",
+      ("float16 d = vload16(0, from + i) - mean;", "float16 d = vload16(0, from + i);"),
+      ("float d = from[i] - mean;", "float d = from[i];"), ("mean + deviation / count", "mean")),
+    Mutation(
+      "a biased running variance", in: "batch_norm.cl", caughtBy: "batch_norm/",
+      ("squares / (total - 1.0f)", "squares / total")),
+    Mutation(
+      "a gradient table without its mean term", in: "batch_norm.cl", caughtBy: "batch_norm/",
+      ("to[4] = -scale * (sums.x / count);", "to[4] = 0.0f;")),
+    Mutation(
+      "the last of equal maxima", in: "max_pool.cl", caughtBy: "max_pool/", ("if (v[i] > v[best])", "if (v[i] >= v[best])")),
+    Mutation(
+      "an odd edge left unwritten", in: "max_pool.cl", caughtBy: "max_pool/",
+      ("if (in_width & 1) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;", "")),
+    Mutation(
+      "a positive weight forgotten in the gradient", in: "bce_dice.cl", caughtBy: "bce_dice_loss/",
+      ("- pos_weight * t * rest", "- t * rest")),
+    Mutation(
+      "Adam without bias correction", in: "adam.cl", caughtBy: "adam/", ("sqrt(vi) * correction", "sqrt(vi)")),
+  ]
+}
