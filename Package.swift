@@ -41,9 +41,11 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "OpSuite", dependencies: ["Engine"], path: "Tests/OpSuite", swiftSettings: strict),
+    .target(
+      name: "Benchmarks", dependencies: ["Engine"], path: "benchmarks/Sources", swiftSettings: strict),
     .executableTarget(
       name: "App",
-      dependencies: ["Engine", "Images", "Datasets", "OpSuite", argumentParser, logging, yams],
+      dependencies: ["Engine", "Benchmarks", "Images", "Datasets", "OpSuite", argumentParser, logging, yams],
       swiftSettings: strict),
 
     .testTarget(name: "ImagesTests", dependencies: ["Images"], swiftSettings: strict),

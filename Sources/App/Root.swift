@@ -3,5 +3,6 @@ import ArgumentParser
 @main
 struct Root: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "glomseg", abstract: "Train U-Nets that find glomeruli in kidney biopsies.")
+    commandName: "glomseg", abstract: "Train U-Nets that find glomeruli in kidney biopsies.",
+    subcommands: [BenchCommand.self])
 }

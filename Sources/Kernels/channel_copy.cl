@@ -12,7 +12,15 @@ __kernel void channel_copy(__global float *restrict y, const __global float *res
   int count = min(run_length, plane - start);
   y += ((ulong)n * y_channels + y_first + c) * plane + start;
   x += ((ulong)n * x_channels + x_first + c) * plane + start;
-  for (int i = 0; i < count; i++) {
+  int i = 0;
+  for (; i + 16 <= count; i += 16) {
+    float16 v = vload16(0, x + i);
+#if ACCUMULATE
+    v += vload16(0, y + i);
+#endif
+    vstore16(v, 0, y + i);
+  }
+  for (; i < count; i++) {
 #if ACCUMULATE
     y[i] += x[i];
 #else

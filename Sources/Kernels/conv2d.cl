@@ -4,36 +4,20 @@
 //   serves the forward pass, the gradient with respect to the input (weights packed transposed and flipped, pad
 //   mirrored: it gathers, so no atomics) and the transposed 2x2 convolution (K = 1, DEPTH views).
 // x is the concatenation over channels of one or two sources, each read through a view (prelude.clh).
-// One work-item per (tile of TILE_H x TILE_W outputs, image x group of output channels); work-group size 1. It stages
-// CHUNK input channels with their halo, then slides the taps over them with 8 output channels x 2 rows x 16 columns
-// in registers; partial sums over chunks wait in y. Writes (ACCUMULATE: adds to) each element of y exactly once.
+// One work-item per (tile of tile_height x TILE_W outputs, image x group of output channels); work-group size 1. It stages
+// `chunk` input channels with their halo, then slides the taps over them with 8 output channels x 2 rows x 16 columns
+// in registers; partial sums over chunks wait in y. Writes (accumulate: adds to) each element of y exactly once.
 //
-// Macros: K kernel side (1, 3, ...); DILATION; TILE_H (even), TILE_W (multiple of 16); CHUNK input channels staged;
-//   GATHER 1 stages each tap apart, for dilations whose halo would not fit; X0_MODE, X1_MODE views of the sources
-//   (X1_MODE -1: one source); BIAS 0 none | 1 per channel | 4 per four channels (DEPTH store); STORE_DEPTH 1 writes
-//   output channel 4o + 2a + b to y[o, 2i + a, 2j + b]; ACCUMULATE 1 adds to y.
+// Macros: those of conv2d_stage.clh; X0_MODE, X1_MODE views of the sources (X1_MODE -1: one source); STORE_DEPTH 1 writes
+//   output channel 4o + 2a + b to y[o, 2i + a, 2j + b]. bias_per: output channels per bias element (0: no bias);
+//   accumulate 1 adds to y.
 // LINT: -DX1_MODE=2
-// LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DSTORE_DEPTH=1 -DBIAS=4
-// LINT: -DGATHER=1 -DDILATION=9 -DX0_MODE=4 -DX1_MODE=-1 -DACCUMULATE=1
+// LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DSTORE_DEPTH=1
+// LINT: -DGATHER=1 -DDILATION=9 -DX0_MODE=4 -DX1_MODE=-1
 #include "conv2d_stage.clh"
-// Packs w into [block of 8 output channels][input channel][tap][8], zero beyond the last channel.
-// transposed 0: output channel o, input channel c from w[o0 + o, c0 + c, p, q], w being (out, in, K, K).
-// transposed 1: from w[o0 + c, c0 + o, K-1-p, K-1-q]: the gradient's weights, gathered.
-__kernel void conv2d_pack_weights(__global float *restrict packed, const __global float *restrict w, int o0, int c0,
-                                  int w_in, int out_channels, int in_channels, int transposed) {
-  int c = get_global_id(0), block = get_global_id(1);
-  if (c >= in_channels) return;
-  __global float *to = packed + ((ulong)block * in_channels + c) * TAPS * BLOCK;
-  for (int t = 0; t < TAPS; t++)
-    for (int b = 0; b < BLOCK; b++) {
-      int o = block * BLOCK + b;
-      float v = 0.0f;
-      if (o < out_channels)
-        v = transposed ? w[((ulong)(o0 + c) * w_in + c0 + o) * TAPS + (TAPS - 1 - t)]
-                       : w[((ulong)(o0 + o) * w_in + c0 + c) * TAPS + t];
-      to[t * BLOCK + b] = v;
-    }
-}
+#ifndef STORE_DEPTH
+#define STORE_DEPTH 0
+#endif
 
 #define EACH_BLOCK(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
 
@@ -42,27 +26,32 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
                           const __global float *restrict x0_table, const __global float *restrict x0_aux,
                           const __global float *restrict x1, const __global float *restrict x1_table,
                           const __global float *restrict x1_aux, const __global float *restrict packed,
-                          const __global float *restrict bias, int bias_first, int x0_first, int x0_used, int x0_channels,
+                          const __global float *restrict bias, int bias_first, int bias_per, int x0_first, int x0_used, int x0_channels,
                           int x1_channels, int in_height, int in_width, int y_first, int y_channels, int out_channels,
                           int out_height, int out_width, int pad_y, int pad_x, int group_channels, int groups,
+                          int tile_height, int chunk, int accumulate,
                           __local float *restrict stage) {
-  int tile_x = get_global_id(0) * TILE_W, tile_y = get_global_id(1) * TILE_H;
+  int tile_x = get_global_id(0) * TILE_W, tile_y = get_global_id(1) * tile_height;
   int n = get_global_id(2) / groups, group = get_global_id(2) % groups;
   int o_begin = group * group_channels, o_end = min(o_begin + group_channels, out_channels);
   int in_channels = x0_used + (X1_MODE >= 0 ? x1_channels : 0);
-  int rows = min(TILE_H, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);
+  int rows = min(tile_height, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);
+  int staged = stage_size(tile_height);
+#if GATHER
+  int tap_plane = tile_height * PITCH;
+#endif
   ulong y_plane = (ulong)out_height * out_width;
 
-  for (int c_begin = 0; c_begin < in_channels; c_begin += CHUNK) {
-    int c_count = min(CHUNK, in_channels - c_begin);
+  for (int c_begin = 0; c_begin < in_channels; c_begin += chunk) {
+    int c_count = min(chunk, in_channels - c_begin);
     for (int i = 0; i < c_count; i++) {
       int c = c_begin + i;
-      __local float *to = stage + i * STAGE_CHANNEL;
+      __local float *to = stage + i * staged;
       if (X1_MODE < 0 || c < x0_used)
-        stage_channel(to, X0_MODE, x0, x0_table, x0_aux, n, x0_first + c, x0_channels, tile_y - pad_y, tile_x - pad_x,
+        stage_channel(to, tile_height, columns, X0_MODE, x0, x0_table, x0_aux, n, x0_first + c, x0_channels, tile_y - pad_y, tile_x - pad_x,
                       in_height, in_width);
       else
-        stage_channel(to, X1_MODE, x1, x1_table, x1_aux, n, c - x0_used, x1_channels, tile_y - pad_y, tile_x - pad_x,
+        stage_channel(to, tile_height, columns, X1_MODE, x1, x1_table, x1_aux, n, c - x0_used, x1_channels, tile_y - pad_y, tile_x - pad_x,
                       in_height, in_width);
     }
 
@@ -71,7 +60,9 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
       for (int i = 0; i < rows; i += 2) {
         for (int j = 0; j < columns; j += 16) {
           float16 top[BLOCK], low[BLOCK];
-          for (int b = 0; b < BLOCK; b++) top[b] = low[b] = (float16)0.0f;
+#pragma unroll
+          for (int b = 0; b < BLOCK; b++)
+            top[b] = low[b] = (float16)(bias_per > 0 && c_begin == 0 && o + b < o_end ? bias[bias_first + (o + b) / bias_per] : 0.0f);
           const __local float *restrict in = stage + i * PITCH + j;
           const __global float *restrict wc = w;
           for (int c = 0; c < c_count; c++) {
@@ -86,11 +77,10 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
 #undef TAP
               }
             }
-            in += STAGE_CHANNEL;
+            in += staged;
             wc += TAPS * BLOCK;
           }
 
-          bool whole = j + 16 <= columns;
 #pragma unroll
           for (int b = 0; b < BLOCK; b++) {
             if (o + b < o_end) {
@@ -108,15 +98,11 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
               ulong next_row = out_width;
 #define ELEMENT(l) to[l]
 #endif
-              bool add = ACCUMULATE || c_begin > 0;
-              float start = 0.0f;
-#if BIAS
-              if (c_begin == 0) start = bias[bias_first + (o + b) / BIAS];
-#endif
+              bool add = accumulate || c_begin > 0;
               for (int r = 0; r < 2 && i + r < rows; r++) {
-                float16 v = (r == 0 ? top[b] : low[b]) + start;
+                float16 v = r == 0 ? top[b] : low[b];
 #if !STORE_DEPTH
-                if (whole) {
+                if (j + 16 <= columns) {
                   vstore16(add ? vload16(0, to) + v : v, 0, to);
                 } else
 #endif

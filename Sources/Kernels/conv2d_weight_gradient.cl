@@ -1,23 +1,24 @@
 // The gradient of conv2d with respect to its weights: dw[o,c,p,q] = sum over n,i,j of dz[n,o,i,j] *
 //   x[n, c, i + p*DILATION - pad_y, j + q*DILATION - pad_x].
-// conv2d_weight_gradient_partial: a work-item takes Z_GROUP output channels and a slice of all tiles, stages dz and x
+// conv2d_weight_gradient_partial: a work-item takes z_group output channels and a slice of all tiles, stages dz and x
 //   of a tile in local memory, and keeps K x 8 vectors of sixteen partial sums in registers for each (8 output
 //   channels, input channel, kernel row), folded once a tile. No atomics: each slice has its own partial sums.
-// conv2d_weight_gradient_reduce: adds the slices in their order.
+//   conv2d_reduce.cl adds the slices in their order.
 // Both operands are read through views (prelude.clh), x from one or two sources.
-// Macros: as conv2d.cl; Z_MODE view of dz; Z_GROUP output channels a work-item stages; ACCUMULATE 1 adds to dw.
+// Macros: those of conv2d_stage.clh; X0_MODE, X1_MODE; Z_MODE view of dz; Z_ROWS the most rows of a tile.
 // LINT: -DX1_MODE=2 -DZ_MODE=4
 // LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DZ_MODE=2
 #include "conv2d_stage.clh"
 #ifndef Z_MODE
 #define Z_MODE VIEW_PLAIN
 #endif
-#ifndef Z_GROUP
-#define Z_GROUP 64
-#endif
 
-// Rows of dz are staged without a halo; the odd 16 keep eight channels off one cache set.
-#define Z_PLANE (TILE_H * TILE_W + 16)
+// dz is staged without a halo, Z_ROWS rows apart: a constant, so that eight channels need one address; the odd 16 keep them
+// off one cache set.
+#ifndef Z_ROWS
+#define Z_ROWS 16
+#endif
+#define Z_PLANE (Z_ROWS * TILE_W + 16)
 
 // Adds neighbours: (a0 + a1, a2 + a3, ..., b0 + b1, ...).
 inline float8 add_pairs(float8 a, float8 b) { return (float8)(a.even, b.even) + (float8)(a.odd, b.odd); }
@@ -36,34 +37,38 @@ __kernel void conv2d_weight_gradient_partial(
     const __global float *restrict x0_aux, const __global float *restrict x1, const __global float *restrict x1_table,
     const __global float *restrict x1_aux, int z_first, int z_used, int z_channels, int x0_channels, int x1_channels,
     int in_height, int in_width, int out_height, int out_width, int pad_y, int pad_x, int tiles_x, int tiles_y,
-    int tiles, int slices, __local float *restrict z_stage, __local float *restrict x_stage) {
-  int slice = get_global_id(0), o_begin = get_global_id(1) * Z_GROUP;
-  int o_count = min(Z_GROUP, z_used - o_begin);
+    int tiles, int slices, int tile_height, int chunk, int z_group, __local float *restrict z_stage, __local float *restrict x_stage) {
+  int slice = get_global_id(0), o_begin = get_global_id(1) * z_group;
+  int o_count = min(z_group, z_used - o_begin);
   int in_channels = x0_channels + (X1_MODE >= 0 ? x1_channels : 0);
   int blocks = (z_used + BLOCK - 1) / BLOCK;
   int first = (int)((long)tiles * slice / slices), last = (int)((long)tiles * (slice + 1) / slices);
+  int staged = stage_size(tile_height);
+#if GATHER
+  int tap_plane = tile_height * PITCH;
+#endif
   __global float *restrict sums = partial + (ulong)slice * blocks * in_channels * TAPS * BLOCK;
 
   for (int tile = first; tile < last; tile++) {
-    int tile_x = tile % tiles_x * TILE_W, tile_y = tile / tiles_x % tiles_y * TILE_H, n = tile / (tiles_x * tiles_y);
-    int rows = min(TILE_H, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);
+    int tile_x = tile % tiles_x * TILE_W, tile_y = tile / tiles_x % tiles_y * tile_height, n = tile / (tiles_x * tiles_y);
+    int rows = min(tile_height, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);
     for (int o = 0; o < (o_count + BLOCK - 1) / BLOCK * BLOCK; o++) {
       __local float *to = z_stage + o * Z_PLANE;
       if (o < o_count)
-        stage_rows(to, TILE_H, TILE_W, Z_MODE, z, z_table, z_aux, n, z_first + o_begin + o, z_channels, tile_y, tile_x,
+        stage_rows(to, tile_height, (columns + 15) / 16 * 16, TILE_W, Z_MODE, z, z_table, z_aux, n, z_first + o_begin + o, z_channels, tile_y, tile_x,
                    out_height, out_width);
       else
-        for (int l = 0; l < TILE_H * TILE_W; l += 16) vstore16((float16)0.0f, 0, to + l);
+        for (int l = 0; l < tile_height * TILE_W; l += 16) vstore16((float16)0.0f, 0, to + l);
     }
-    for (int c_begin = 0; c_begin < in_channels; c_begin += CHUNK) {
-      int c_count = min(CHUNK, in_channels - c_begin);
+    for (int c_begin = 0; c_begin < in_channels; c_begin += chunk) {
+      int c_count = min(chunk, in_channels - c_begin);
       for (int i = 0; i < c_count; i++) {
         int c = c_begin + i;
         if (X1_MODE < 0 || c < x0_channels)
-          stage_channel(x_stage + i * STAGE_CHANNEL, X0_MODE, x0, x0_table, x0_aux, n, c, x0_channels, tile_y - pad_y,
+          stage_channel(x_stage + i * staged, tile_height, columns, X0_MODE, x0, x0_table, x0_aux, n, c, x0_channels, tile_y - pad_y,
                         tile_x - pad_x, in_height, in_width);
         else
-          stage_channel(x_stage + i * STAGE_CHANNEL, X1_MODE, x1, x1_table, x1_aux, n, c - x0_channels, x1_channels,
+          stage_channel(x_stage + i * staged, tile_height, columns, X1_MODE, x1, x1_table, x1_aux, n, c - x0_channels, x1_channels,
                         tile_y - pad_y, tile_x - pad_x, in_height, in_width);
       }
       for (int o = 0; o < o_count; o += BLOCK) {
@@ -77,7 +82,7 @@ __kernel void conv2d_weight_gradient_partial(
 #pragma unroll
               for (int b = 0; b < BLOCK; b++) acc[q][b] = (float16)0.0f;
             // One loop over the tile's vectors: two nested ones make the compiler spill the sums.
-            const __local float *zi = zo, *xi = x_stage + c * STAGE_CHANNEL + TAP_OFFSET(p, 0);
+            const __local float *zi = zo, *xi = x_stage + c * staged + TAP_OFFSET(p, 0);
             int vectors = (columns + 15) / 16, j = 0;
             for (int v = rows * vectors; v > 0; v--) {
               float16 xv[K];
@@ -101,24 +106,5 @@ __kernel void conv2d_weight_gradient_partial(
         }
       }
     }
-  }
-}
-
-__kernel void conv2d_weight_gradient_reduce(__global float *restrict dw, const __global float *restrict partial,
-                                            int o_first, int out_channels, int in_channels, int slices) {
-  int c = get_global_id(0), o = get_global_id(1);
-  if (c >= in_channels || o >= out_channels) return;
-  int blocks = (out_channels + BLOCK - 1) / BLOCK;
-  ulong stride = (ulong)blocks * in_channels * TAPS * BLOCK;
-  const __global float *from = partial + ((ulong)(o / BLOCK) * in_channels + c) * TAPS * BLOCK + o % BLOCK;
-  __global float *to = dw + ((ulong)(o_first + o) * in_channels + c) * TAPS;
-  for (int t = 0; t < TAPS; t++) {
-    float sum = 0.0f;
-    for (int s = 0; s < slices; s++) sum += from[s * stride + t * BLOCK];
-#if ACCUMULATE
-    to[t] += sum;
-#else
-    to[t] = sum;
-#endif
   }
 }

@@ -17,6 +17,12 @@ static const char conv2d[] = {
 static const char conv2d_weight_gradient[] = {
 #embed "conv2d_weight_gradient.cl"
     , 0};
+static const char conv2d_pack[] = {
+#embed "conv2d_pack.cl"
+    , 0};
+static const char conv2d_reduce[] = {
+#embed "conv2d_reduce.cl"
+    , 0};
 static const char channel_sum[] = {
 #embed "channel_sum.cl"
     , 0};
@@ -52,6 +58,8 @@ static const struct {
     {"conv2d_stage.clh", conv2d_stage},
     {"conv2d.cl", conv2d},
     {"conv2d_weight_gradient.cl", conv2d_weight_gradient},
+    {"conv2d_pack.cl", conv2d_pack},
+    {"conv2d_reduce.cl", conv2d_reduce},
     {"channel_sum.cl", channel_sum},
     {"channel_copy.cl", channel_copy},
     {"batch_norm.cl", batch_norm},

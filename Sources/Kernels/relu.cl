@@ -25,7 +25,15 @@ __kernel void relu_backward(__global float *restrict dx, const __global float *r
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
   dx += base, x += base, dy += base;
-  for (int i = 0; i < count; i++) {
+  int i = 0;
+  for (; i + 16 <= count; i += 16) {
+    float16 v = select((float16)0.0f, vload16(0, dy + i), isgreater(vload16(0, x + i), (float16)0.0f));
+#if ACCUMULATE
+    v += vload16(0, dx + i);
+#endif
+    vstore16(v, 0, dx + i);
+  }
+  for (; i < count; i++) {
     float v = x[i] > 0.0f ? dy[i] : 0.0f;
 #if ACCUMULATE
     v += dx[i];

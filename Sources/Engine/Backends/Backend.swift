@@ -6,7 +6,16 @@ public protocol Backend: AnyObject {
   /// Allocates the slabs of a model's state, zeroed.
   func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory
   /// Allocates, compiles and binds every argument. Plans over the same layout may share one state.
-  func load(_ plan: Plan, state: any StateMemory) throws(EngineError) -> any Executable
+  ///
+  /// - Parameter other: an executable of this backend whose arena slabs are used again where they are large enough; the two
+  ///   must not rely on each other's values.
+  func load(_ plan: Plan, state: any StateMemory, reusing other: (any Executable)?) throws(EngineError) -> any Executable
+}
+
+extension Backend {
+  public func load(_ plan: Plan, state: any StateMemory) throws(EngineError) -> any Executable {
+    try load(plan, state: state, reusing: nil)
+  }
 }
 
 /// The slabs that outlive steps and plans: parameters, gradients, moments, running statistics.

@@ -14,7 +14,7 @@ public struct Node: Sendable {
   public let phase: Phase
 
   /// What the node writes, in the order that operations count them.
-  var targets: [ValueID] { results + updates }
+  public var targets: [ValueID] { results + updates }
 }
 
 /// A static, append-only graph: values, and nodes in the order in which they run.

@@ -33,7 +33,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("(q) * DILATION)", "(q) * (DILATION - (DILATION > 1)))")),
     Mutation(
       "a tap swapped under GATHER", in: "conv2d_stage.clh", caughtBy: "convolution/",
-      ("(((p) * K + (q)) * STAGE_H * PITCH)", "(((q) * K + (p)) * STAGE_H * PITCH)")),
+      ("(((p) * K + (q)) * tap_plane)", "(((q) * K + (p)) * tap_plane)")),
     Mutation(
       "a swapped stride", in: "conv2d.cl", caughtBy: "convolution/",
       ("(ulong)(tile_y + i) * out_width + tile_x + j", "(ulong)(tile_y + i) * out_height + tile_x + j")),
@@ -45,14 +45,14 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("r < 2 && i + r < rows", "r < 2")),
     Mutation(
       "a dropped bias", in: "conv2d.cl", caughtBy: "convolution/",
-      ("if (c_begin == 0) start = bias[bias_first + (o + b) / BIAS];", "")),
+      ("bias[bias_first + (o + b) / bias_per] : 0.0f", "0.0f : 0.0f")),
     Mutation(
       "a gradient that isn't added to", in: "conv2d.cl", caughtBy: "convolution/",
-      ("bool add = ACCUMULATE || c_begin > 0;", "bool add = c_begin > 0;")),
+      ("bool add = accumulate || c_begin > 0;", "bool add = c_begin > 0;")),
     Mutation(
-      "weights not flipped for the gradient", in: "conv2d.cl", caughtBy: "convolution/", ("(TAPS - 1 - t)", "t")),
+      "weights not flipped for the gradient", in: "conv2d_pack.cl", caughtBy: "convolution/", ("(TAPS - 1 - t)", "t")),
     Mutation(
-      "a slice of the weight gradient left out", in: "conv2d_weight_gradient.cl", caughtBy: "convolution/",
+      "a slice of the weight gradient left out", in: "conv2d_reduce.cl", caughtBy: "convolution/",
       ("s < slices; s++", "s < slices - (slices > 1); s++")),
     Mutation(
       "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("total[c] += sum;", "")),

@@ -22,9 +22,11 @@ public final class CPUBackend: Backend {
     try CPUState(layout, slabs)
   }
 
-  public func load(_ plan: Plan, state: any StateMemory) throws(EngineError) -> any Executable {
+  public func load(
+    _ plan: Plan, state: any StateMemory, reusing other: (any Executable)?
+  ) throws(EngineError) -> any Executable {
     guard let state = state as? CPUState else { throw .request("state memory of another backend") }
-    return try CPUExecutable(plan, state: state, threads: traits.computeUnits)
+    return try CPUExecutable(plan, state: state, threads: traits.computeUnits, reusing: other as? CPUExecutable)
   }
 }
 

@@ -13,12 +13,18 @@ final class CPUExecutable: Executable {
   private var profiling = false
   private var seconds: [Double]
 
-  init(_ plan: Plan, state: CPUState, threads: Int) throws(EngineError) {
+  init(_ plan: Plan, state: CPUState, threads: Int, reusing other: CPUExecutable?) throws(EngineError) {
     self.plan = plan
     self.state = state
     seconds = [Double](repeating: 0, count: plan.graph.nodes.count)
     var arenas: [HostRegion] = []
-    for bytes in plan.arenaBytes { arenas.append(try HostRegion(bytes, for: "the arena")) }
+    for (index, bytes) in plan.arenaBytes.enumerated() {
+      if let other, index < other.arenas.count, other.arenas[index].byteCount >= bytes {
+        arenas.append(other.arenas[index])
+      } else {
+        arenas.append(try HostRegion(bytes, for: "the arena"))
+      }
+    }
     self.arenas = arenas
     var inputs: [HostRegion] = []
     for bytes in plan.inputBytes { inputs.append(try HostRegion(bytes, for: "an input")) }

@@ -32,9 +32,11 @@ public final class OpenCLBackend: Backend {
     try OpenCLState(layout, slabs, self)
   }
 
-  public func load(_ plan: Plan, state: any StateMemory) throws(EngineError) -> any Executable {
+  public func load(
+    _ plan: Plan, state: any StateMemory, reusing other: (any Executable)?
+  ) throws(EngineError) -> any Executable {
     guard let state = state as? OpenCLState else { throw .request("state memory of another backend") }
-    return try OpenCLExecutable(plan, state: state, backend: self)
+    return try OpenCLExecutable(plan, state: state, backend: self, reusing: other as? OpenCLExecutable)
   }
 
   func makeBuffer(_ byteCount: Int, for purpose: String) throws(EngineError) -> OpenCLBuffer {

@@ -20,13 +20,21 @@ final class OpenCLExecutable: Executable {
     let local: [Int]?
   }
 
-  init(_ plan: Plan, state: OpenCLState, backend: OpenCLBackend) throws(EngineError) {
+  init(
+    _ plan: Plan, state: OpenCLState, backend: OpenCLBackend, reusing other: OpenCLExecutable?
+  ) throws(EngineError) {
     self.plan = plan
     self.backend = backend
     self.state = state
     seconds = [Double](repeating: 0, count: plan.graph.nodes.count)
     var arenas: [OpenCLBuffer] = []
-    for bytes in plan.arenaBytes { arenas.append(try backend.makeBuffer(bytes, for: "the arena")) }
+    for (index, bytes) in plan.arenaBytes.enumerated() {
+      if let other, index < other.arenas.count, other.arenas[index].byteCount >= bytes {
+        arenas.append(other.arenas[index])
+      } else {
+        arenas.append(try backend.makeBuffer(bytes, for: "the arena"))
+      }
+    }
     self.arenas = arenas
     var inputs: [OpenCLBuffer] = []
     for bytes in plan.inputBytes { inputs.append(try backend.makeBuffer(bytes, for: "an input")) }
@@ -46,8 +54,8 @@ final class OpenCLExecutable: Executable {
     guard backend.device.kind == .cpu else { return nil }
     let groupsWanted = backend.traits.workItemsWanted
     let items = global.reduce(1, *)
-    var first = 1
-    while first < 64, global[0] % (first * 2) == 0, items / (first * 2) >= groupsWanted { first *= 2 }
+    // Two sizes only: such runtimes compile a kernel anew for each.
+    let first = global[0] % 16 == 0 && items / 16 >= groupsWanted ? 16 : 1
     return [first] + [Int](repeating: 1, count: global.count - 1)
   }
 

@@ -55,7 +55,7 @@ struct TileKernel {
     transposed: Bool
   ) -> Launch {
     Launch(
-      "conv2d.cl", "conv2d_pack_weights", defines: [("K", kernel)],
+      "conv2d_pack.cl", "conv2d_pack", defines: [("K", kernel)],
       arguments: [
         ("packed", .scratch(scratch)), ("w", .input(weights)), ("o0", .int(rowOffset)), ("c0", .int(columnOffset)),
         ("w_in", .int(rowLength)), ("out_channels", .int(out)), ("in_channels", .int(channels)),
@@ -68,7 +68,7 @@ struct TileKernel {
     let inChannels = sources.reduce(0) { $0 + $1.used }
     let tile = ConvolutionTile(
       kernel: kernel, dilation: dilation, plane: plane, channels: inChannels, budgetBytes: device.tileBudgetBytes)
-    let across = (plane.w + tile.width - 1) / tile.width
+    let across = (plane.w + ConvolutionTile.width - 1) / ConvolutionTile.width
     let down = (plane.h + tile.height - 1) / tile.height
     // Few tiles: split the output channels too, so that every unit has work.
     let blocks = (channels + Self.block - 1) / Self.block
@@ -77,23 +77,23 @@ struct TileKernel {
     let groupChannels = (blocks + wantedGroups - 1) / wantedGroups * Self.block
     let groups = (channels + groupChannels - 1) / groupChannels
 
-    var defines = tile.defines
-    defines += [
+    let defines = tile.defines + [
       ("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1),
-      ("BIAS", bias?.channelsPerElement ?? 0), ("STORE_DEPTH", storesDepth ? 1 : 0),
-      ("ACCUMULATE", accumulates ? 1 : 0),
+      ("STORE_DEPTH", storesDepth ? 1 : 0),
     ]
     let second = sources.count > 1 ? sources[1] : sources[0]
     return Launch(
       "conv2d.cl", "conv2d_tile", defines: defines,
       arguments: [("y", .target(0))] + Launch.operand("x0", sources[0].input) + Launch.operand("x1", second.input) + [
         ("packed", .scratch(scratch)), ("bias", bias.map { .input($0.input) } ?? .scratch(scratch)),
-        ("bias_first", .int(biasOffset)), ("x0_first", .int(sources[0].first)), ("x0_used", .int(sources[0].used)),
+        ("bias_first", .int(biasOffset)), ("bias_per", .int(bias?.channelsPerElement ?? 0)),
+        ("x0_first", .int(sources[0].first)), ("x0_used", .int(sources[0].used)),
         ("x0_channels", .int(sources[0].channels)), ("x1_channels", .int(second.channels)),
         ("in_height", .int(inPlane.h)), ("in_width", .int(inPlane.w)), ("y_first", .int(firstChannel)),
         ("y_channels", .int(storesDepth ? out.c * 4 : out.c)), ("out_channels", .int(channels)),
         ("out_height", .int(plane.h)), ("out_width", .int(plane.w)), ("pad_y", .int(padding)), ("pad_x", .int(padding)),
         ("group_channels", .int(groupChannels)), ("groups", .int(groups)),
+        ("tile_height", .int(tile.height)), ("chunk", .int(tile.chunk)), ("accumulate", .int(accumulates ? 1 : 0)),
         ("stage", .local(tile.stageBytes)),
       ], global: [across, down, images * groups], local: [1, 1, 1])
   }
@@ -118,25 +118,29 @@ struct WeightGradientKernel {
   private var inChannels: Int { sources.reduce(0) { $0 + $1.used } }
   private var blocks: Int { (z.used + TileKernel.block - 1) / TileKernel.block }
 
-  /// Rows of dz staged at a time, and the tile beside them.
-  private var geometry: (group: Int, tile: ConvolutionTile, zBytes: Int) {
-    var group = min(64, blocks * TileKernel.block)
-    var height = 16
-    while true {
-      let zBytes = group * (height * ConvolutionTile.width(outPlane.w) + 16) * 4
-      let tile = ConvolutionTile(
-        kernel: kernel, dilation: dilation, plane: outPlane, channels: min(16, inChannels),
-        budgetBytes: max(4096, device.tileBudgetBytes * 2 - zBytes), height: height)
-      if zBytes + tile.stageBytes <= device.tileBudgetBytes * 2 || (group == TileKernel.block && height == 2) {
-        return (group, tile, zBytes)
+  /// Channels of dz staged at a time, the rows that they are apart, the tile, and the bytes of the staged dz.
+  private var geometry: (group: Int, rows: Int, tile: ConvolutionTile, zBytes: Int) {
+    let budget = device.tileBudgetBytes * 2
+    for rows in [16, 4] {
+      var group = min(64, blocks * TileKernel.block)
+      while true {
+        let zBytes = group * (rows * ConvolutionTile.width + 16) * 4
+        let tile = ConvolutionTile(
+          kernel: kernel, dilation: dilation, plane: outPlane, channels: min(16, inChannels),
+          budgetBytes: budget - zBytes, height: rows)
+        if zBytes + tile.stageBytes <= budget || (rows == 4 && group == TileKernel.block) {
+          return (group, rows, tile, zBytes)
+        }
+        if group == TileKernel.block { break }
+        group = max(TileKernel.block, group / 2 / TileKernel.block * TileKernel.block)
       }
-      if height > 4 || group == TileKernel.block { height /= 2 } else { group = max(TileKernel.block, group / 2 / 8 * 8) }
     }
+    preconditionFailure("the smallest geometry is returned above")
   }
 
   private var tiles: (across: Int, down: Int, all: Int) {
     let tile = geometry.tile
-    let across = (outPlane.w + tile.width - 1) / tile.width
+    let across = (outPlane.w + ConvolutionTile.width - 1) / ConvolutionTile.width
     let down = (outPlane.h + tile.height - 1) / tile.height
     return (across, down, across * down * images)
   }
@@ -149,11 +153,11 @@ struct WeightGradientKernel {
   var partialBytes: Int { slices * blocks * TileKernel.block * inChannels * kernel * kernel * 4 }
 
   func launches(accumulates: Bool) -> [Launch] {
-    let (group, tile, zBytes) = geometry
+    let (group, rows, tile, zBytes) = geometry
     let second = sources.count > 1 ? sources[1] : sources[0]
     let defines = tile.defines + [
       ("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1),
-      ("Z_MODE", z.mode.rawValue), ("Z_GROUP", group), ("ACCUMULATE", accumulates ? 1 : 0),
+      ("Z_MODE", z.mode.rawValue), ("Z_ROWS", rows),
     ]
     return [
       Launch(
@@ -165,13 +169,15 @@ struct WeightGradientKernel {
             ("in_height", .int(inPlane.h)), ("in_width", .int(inPlane.w)), ("out_height", .int(outPlane.h)),
             ("out_width", .int(outPlane.w)), ("pad_y", .int(padding)), ("pad_x", .int(padding)),
             ("tiles_x", .int(tiles.across)), ("tiles_y", .int(tiles.down)), ("tiles", .int(tiles.all)),
-            ("slices", .int(slices)), ("z_stage", .local(zBytes)), ("x_stage", .local(tile.stageBytes)),
+            ("slices", .int(slices)), ("tile_height", .int(tile.height)), ("chunk", .int(tile.chunk)),
+            ("z_group", .int(group)), ("z_stage", .local(zBytes)), ("x_stage", .local(tile.stageBytes)),
           ], global: [slices, (z.used + group - 1) / group, 1], local: [1, 1, 1]),
       Launch(
-        "conv2d_weight_gradient.cl", "conv2d_weight_gradient_reduce", defines: defines,
+        "conv2d_reduce.cl", "conv2d_reduce",
         arguments: [
           ("dw", .target(0)), ("partial", .scratch(scratch)), ("o_first", .int(firstRow)),
-          ("out_channels", .int(z.used)), ("in_channels", .int(inChannels)), ("slices", .int(slices)),
+          ("out_channels", .int(z.used)), ("in_channels", .int(inChannels)), ("taps", .int(kernel * kernel)),
+          ("slices", .int(slices)), ("accumulate", .int(accumulates ? 1 : 0)),
         ], global: [inChannels, z.used]),
     ]
   }

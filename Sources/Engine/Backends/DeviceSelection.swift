@@ -1,0 +1,101 @@
+/// Finds backends by name, and picks one.
+public enum DeviceSelection {
+  /// A device that was passed over, and why.
+  public struct Rejection: Sendable {
+    public let device: String
+    public let reason: String
+  }
+
+  /// The backend for a selector, with what was passed over on the way.
+  ///
+  /// - Parameter selector: "auto": a GPU, else an OpenCL CPU device, else the CPU path, each after a self-check;
+  ///   "cpu": the CPU path; "opencl": the first OpenCL device; "opencl:P:D" or part of a device's name.
+  /// - Throws: `.request` listing the devices where the selector names none; the device's own error where it fails and was
+  ///   named.
+  public static func backend(
+    _ selector: String
+  ) throws(EngineError) -> (backend: any Backend, reason: String, passedOver: [Rejection]) {
+    if selector == "cpu" { return (CPUBackend(), "asked for", []) }
+    let devices = OpenCLDevice.all()
+    if selector == "auto" {
+      let rank: [OpenCLDevice.Kind] = [.gpu, .accelerator, .other, .cpu]
+      let ordered = rank.flatMap { kind in devices.filter { $0.kind == kind } }
+      var rejections: [Rejection] = []
+      for device in ordered {
+        do throws(EngineError) {
+          guard device.isAvailable else { throw .request("the driver says that it is not available") }
+          let backend = try OpenCLBackend(device)
+          try SelfCheck.run(backend)
+          let reason =
+            device.kind == .cpu
+            ? "no OpenCL GPU\(rejections.isEmpty ? "" : " passed its self-check"); an OpenCL CPU device comes before the CPU path"
+            : "the first OpenCL \(device.kind.rawValue) that passed its self-check"
+          return (backend, reason, rejections)
+        } catch {
+          rejections.append(Rejection(device: "\(device.selector) \(device.name)", reason: "\(error)"))
+        }
+      }
+      return (CPUBackend(), "no OpenCL device \(devices.isEmpty ? "found" : "passed its self-check")", rejections)
+    }
+    let wanted = selector.lowercased()
+    let match = devices.first { device in
+      wanted == "opencl" || wanted == device.selector || (wanted == "gpu" && device.kind == .gpu)
+        || (!wanted.hasPrefix("opencl") && wanted != "gpu" && device.name.lowercased().contains(wanted))
+    }
+    guard let match else {
+      let known = (["cpu"] + devices.map { "\($0.selector) (\($0.name))" }).joined(separator: ", ")
+      throw .request("no device '\(selector)'; there are: auto, \(known)")
+    }
+    return (try OpenCLBackend(match), "asked for", [])
+  }
+
+  /// The CPU path and every OpenCL device.
+  public static func all() throws(EngineError) -> [any Backend] {
+    var backends: [any Backend] = [CPUBackend()]
+    for device in OpenCLDevice.all() { backends.append(try OpenCLBackend(device)) }
+    return backends
+  }
+}
+
+/// One training step of a tiny network on a device against the CPU path: loss and every gradient.
+enum SelfCheck {
+  /// - Throws: the device's error, or `.request` saying by how much it is wrong.
+  static func run(_ backend: any Backend) throws(EngineError) {
+    let ours = try gradients(backend)
+    let theirs = try gradients(CPUBackend(threads: 1))
+    var difference = 0.0
+    var norm = 0.0
+    for (a, b) in zip(ours, theirs) {
+      difference += Double(a - b) * Double(a - b)
+      norm += Double(b) * Double(b)
+    }
+    let error = (difference / max(norm, 1e-30)).squareRoot()
+    guard error < 1e-4 else {
+      throw .request("its self-check is off: a gradient differs from the CPU path's by \(error) (relative)")
+    }
+  }
+
+  /// Two convolutions with batch norm, a pool and a transposed convolution between them, and the loss.
+  private static func gradients(_ backend: any Backend) throws(EngineError) -> [Float] {
+    var b = ModelBuilder(training: true)
+    let image = b.graph.source("image", Shape(2, 3, 16, 32), .input)
+    let target = b.graph.source("target", Shape(2, 1, 16, 32), .input)
+    var a = try b.batchNormReLU([("n1", 8)], b.convolution(["c1"], [image], ConvolutionShape(channels: 8, kernel: 3)))
+    let skip = a
+    a = try b.graph.apply(MaxPool(), [a])[0]
+    a = try b.transposedConvolution("u", a, channels: 4)
+    a = try b.batchNormReLU([("n2", 5)], b.convolution(["c2"], [a, skip], ConvolutionShape(channels: 5, kernel: 3)))
+    let logits = try b.convolution(["f"], [a], ConvolutionShape(channels: 1, kernel: 1))
+    let loss = try b.graph.apply(BCEDiceLoss(), [logits, target])[0]
+    b.graph.keep(loss)
+    let graph = try Differentiation.run(b.graph, seeds: [(value: loss, gradient: loss)]).graph
+    let state = try backend.makeState(b.layout, slabs: [.parameters, .gradients, .running])
+    var random = RandomSource(seed: 1)
+    try state.write((0..<b.layout.count(of: .parameters)).map { _ in Float(random.unit() - 0.4) }, to: .parameters)
+    let executable = try backend.load(Plan(graph, layout: b.layout, for: backend.traits), state: state)
+    try executable.write((0..<2 * 3 * 16 * 32).map { _ in Float(random.unit()) }, to: image)
+    try executable.write((0..<2 * 16 * 32).map { _ in random.unit() < 0.2 ? 1 : 0 }, to: target)
+    try executable.runAll()
+    return try executable.read(loss) + state.read(.gradients)
+  }
+}

@@ -1,0 +1,81 @@
+/// A part of a model: appends itself to the builder.
+public protocol Layer: Sendable {
+  func callAsFunction(_ x: [ValueID], _ b: inout ModelBuilder) throws(EngineError) -> ValueID
+}
+
+/// Twice: convolution 3×3, batch norm, ReLU. Named as PyTorch's `double_conv` sequence.
+struct DoubleConv: Layer {
+  let channels: Int
+
+  func callAsFunction(_ x: [ValueID], _ b: inout ModelBuilder) throws(EngineError) -> ValueID {
+    try b.scope("double_conv") { b throws(EngineError) in
+      var sources = x
+      for (convolution, norm) in [("0", "1"), ("3", "4")] {
+        let z = try b.convolution([convolution], sources, ConvolutionShape(channels: channels, kernel: 3))
+        sources = [try b.batchNormReLU([(norm, channels)], z)]
+      }
+      return sources[0]
+    }
+  }
+}
+
+/// Three convolutions 3×3 of dilation 1, 2 and 4 side by side, each with batch norm and ReLU, concatenated.
+struct DilatedBottleneck: Layer {
+  let channels: Int
+
+  func callAsFunction(_ x: [ValueID], _ b: inout ModelBuilder) throws(EngineError) -> ValueID {
+    let third = channels / 3
+    let widths = [third, third, channels - 2 * third]
+    let rates = [1, 2, 4]
+    let z = try b.convolution(
+      rates.map { "dilated\($0)" }, x,
+      ConvolutionShape(
+        kernel: 3, branches: zip(widths, rates).map { .init(channels: $0, dilation: $1, padding: $1) }))
+    return try b.batchNormReLU(zip(rates, widths).map { ("bn\($0)", $1) }, z)
+  }
+}
+
+/// The network: four levels down, a dilated bottleneck, four levels up with skip connections, one logit a pixel.
+///
+/// Channels c1…c4 = base·(1, 2, 4, 8); the last decoder level has c1/2. Sides must be multiples of 16.
+public struct VariableUNet: Sendable, Equatable {
+  public let base: Int
+  public static let inputChannels = 3
+  /// Sides of an input are multiples of this.
+  public static let sideMultiple = 16
+
+  /// - Parameter base: channels of the first level; even, at least 2.
+  public init(base: Int) { self.base = base }
+
+  /// The width that follows the patch: max(16, 64·patch/2048).
+  public static func base(forPatch patch: Int) -> Int { max(16, 64 * patch / 2048) }
+
+  /// - Parameter x: (N, 3, H, W). Returns: logits (N, 1, H, W).
+  public func callAsFunction(_ x: ValueID, _ b: inout ModelBuilder) throws(EngineError) -> ValueID {
+    let shape = b.graph.shape(x)
+    guard shape.h % Self.sideMultiple == 0, shape.w % Self.sideMultiple == 0 else {
+      throw .shape(
+        operation: "VariableUNet", problem: "an input of \(shape.h)x\(shape.w) is not a multiple of 16 on both sides")
+    }
+    guard base >= 2, base % 2 == 0 else {
+      throw .shape(operation: "VariableUNet", problem: "the base width should be even and at least 2, not \(base)")
+    }
+    let widths = [base, 2 * base, 4 * base, 8 * base]
+    var skips: [ValueID] = []
+    var y = x
+    for (level, width) in widths.enumerated() {
+      y = try b.scope("enc\(level + 1)") { b throws(EngineError) in try DoubleConv(channels: width)([y], &b) }
+      skips.append(y)
+      y = try b.graph.apply(MaxPool(), [y], named: "pool\(level + 1)")[0]
+    }
+    y = try b.scope("bottleneck") { b throws(EngineError) in try DilatedBottleneck(channels: widths[3])([y], &b) }
+    for level in (0..<4).reversed() {
+      let width = level == 0 ? base / 2 : widths[level - 1]
+      let up = try b.transposedConvolution("up\(level + 1)", y, channels: width)
+      y = try b.scope("dec\(level + 1)") { b throws(EngineError) in
+        try DoubleConv(channels: width)([up, skips[level]], &b)
+      }
+    }
+    return try b.convolution(["final"], [y], ConvolutionShape(channels: 1, kernel: 1))
+  }
+}

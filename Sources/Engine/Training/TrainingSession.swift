@@ -1,0 +1,167 @@
+/// What one training step measured.
+public struct StepReport: Sendable, Equatable {
+  /// From 1.
+  public let step: Int
+  public let loss: Double
+  public let bce: Double
+  public let dice: Double
+  public let gradientNorm: Double
+  public let seconds: Double
+}
+
+/// A model in training on a backend. Confined to one thread.
+///
+/// One step: write the batch, run forward, backward and update, read loss and gradient norm. Plans for other batch sizes
+/// (an epoch's last, smaller batch; inference) are loaded when first wanted and share the state and, where it is large
+/// enough, the arena.
+public final class TrainingSession {
+  public let model: VariableUNet
+  public let backend: any Backend
+  public let state: any StateMemory
+  public let layout: StateLayout
+  public let batch: Int
+  public let height: Int
+  public let width: Int
+  /// Steps taken so far; a resumed run continues the count.
+  public var stepsTaken = 0
+  private let loss: BCEDiceLoss
+  private let adam: Adam
+  private var training: [Int: (graph: TrainingGraph, executable: any Executable)] = [:]
+  private var inference: [Shape: (graph: InferenceGraph, executable: any Executable)] = [:]
+
+  /// Plans, allocates and initialises.
+  ///
+  /// - Throws: `.memory` before anything is allocated where the plan cannot fit.
+  public init(
+    _ model: VariableUNet, batch: Int, height: Int, width: Int, on backend: any Backend, seed: UInt64 = 0,
+    loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam()
+  ) throws(EngineError) {
+    self.model = model
+    self.backend = backend
+    self.batch = batch
+    self.height = height
+    self.width = width
+    self.loss = loss
+    self.adam = adam
+    let graph = try TrainingGraph(model, batch: batch, height: height, width: width, loss: loss, adam: adam)
+    let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits)
+    layout = graph.layout
+    state = try backend.makeState(layout, slabs: TrainingGraph.slabs)
+    training[batch] = (graph, try backend.load(plan, state: state, reusing: nil))
+    try Self.initialize(state, graph.initializers, seed: seed)
+  }
+
+  /// Draws starting values: PyTorch's default distributions, from one seed in the order of the layout.
+  private static func initialize(
+    _ state: any StateMemory, _ initializers: [ModelBuilder.Initializer], seed: UInt64
+  ) throws(EngineError) {
+    var random = RandomSource(seed: seed)
+    for initializer in initializers {
+      var values = [Float](repeating: 0, count: initializer.count)
+      switch initializer.distribution {
+      case .constant(let value): for i in values.indices { values[i] = value }
+      case .uniform(let bound): for i in values.indices { values[i] = Float((2 * random.unit() - 1) * bound) }
+      }
+      try state.write(values, to: initializer.slab, offset: initializer.offset)
+    }
+  }
+
+  /// The plan of a full batch.
+  public var plan: Plan {
+    guard let main = training[batch] else { preconditionFailure("the session loads its own batch first") }
+    return main.executable.plan
+  }
+
+  private func trainer(_ count: Int) throws(EngineError) -> (graph: TrainingGraph, executable: any Executable) {
+    if let known = training[count] { return known }
+    let graph = try TrainingGraph(model, batch: count, height: height, width: width, loss: loss, adam: adam)
+    let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
+    let made = (graph, try backend.load(plan, state: state, reusing: training[batch]?.executable))
+    training[count] = made
+    return made
+  }
+
+  /// One step over `count` images.
+  ///
+  /// - Parameters:
+  ///   - images: count × 3 × H × W, in 0…1.
+  ///   - target: count × 1 × H × W, in 0…1.
+  /// - Throws: `.notFinite` where the loss or a gradient is NaN or infinite; the parameters are then untouched.
+  public func step(
+    images: [Float], target: [Float], count: Int, learningRate: Double, weightDecay: Double = 0
+  ) throws(EngineError) -> StepReport {
+    let start = monotonicSeconds()
+    let (graph, executable) = try trainer(count)
+    try executable.write(images, to: graph.image)
+    try executable.write(target, to: graph.target)
+    try executable.write(
+      adam.controls(number: stepsTaken + 1, learningRate: learningRate, weightDecay: weightDecay), to: graph.controls)
+    try executable.run(.forward)
+    try executable.run(.backward)
+    let loss = try executable.read(graph.loss)
+    guard loss[0].isFinite else { throw .notFinite(step: stepsTaken + 1, value: "the loss") }
+    let squaredNorm = try executable.read(graph.squaredNorm)[0]
+    guard squaredNorm.isFinite else { throw .notFinite(step: stepsTaken + 1, value: "the gradient's norm") }
+    try executable.run(.update)
+    try executable.finish()
+    stepsTaken += 1
+    return StepReport(
+      step: stepsTaken, loss: Double(loss[0]), bce: Double(loss[1]), dice: Double(loss[2]),
+      gradientNorm: Double(squaredNorm).squareRoot(), seconds: monotonicSeconds() - start)
+  }
+
+  /// The executable of full batches, for benchmarks that profile it.
+  public var mainStep: (graph: TrainingGraph, executable: any Executable) {
+    get throws(EngineError) { try trainer(batch) }
+  }
+
+  /// Logits of images in inference mode, with the parameters and running statistics as they are now.
+  ///
+  /// - Parameter images: N × 3 × H × W of `shape`.
+  public func predict(_ images: [Float], shape: Shape) throws(EngineError) -> [Float] {
+    if inference[shape] == nil {
+      let graph = try InferenceGraph(model, batch: shape.n, height: shape.h, width: shape.w)
+      let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
+      inference[shape] = (graph, try backend.load(plan, state: state, reusing: training[batch]?.executable))
+    }
+    guard let (graph, executable) = inference[shape] else { return [] }
+    try executable.write(images, to: graph.image)
+    try executable.run(.forward)
+    return try executable.read(graph.logits)
+  }
+}
+
+/// A trained model ready to predict. Confined to one thread.
+public final class InferenceSession {
+  public let model: VariableUNet
+  public let backend: any Backend
+  public let state: any StateMemory
+  public let layout: StateLayout
+  private var loaded: (shape: Shape, graph: InferenceGraph, executable: any Executable)?
+
+  /// - Parameter parameters: fills the state, usually from a checkpoint.
+  public init(
+    _ model: VariableUNet, on backend: any Backend, parameters: (any StateMemory) throws(EngineError) -> Void
+  ) throws(EngineError) {
+    self.model = model
+    self.backend = backend
+    let graph = try InferenceGraph(model, batch: 1, height: 16, width: 16)
+    layout = graph.layout
+    state = try backend.makeState(layout, slabs: InferenceGraph.slabs)
+    try parameters(state)
+  }
+
+  /// Logits (N, 1, H, W) of images (N, 3, H, W) in 0…1; keeps the plan of the last shape.
+  public func predict(_ images: [Float], shape: Shape) throws(EngineError) -> [Float] {
+    if loaded?.shape != shape {
+      loaded = nil
+      let graph = try InferenceGraph(model, batch: shape.n, height: shape.h, width: shape.w)
+      let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
+      loaded = (shape, graph, try backend.load(plan, state: state, reusing: nil))
+    }
+    guard let loaded else { return [] }
+    try loaded.executable.write(images, to: loaded.graph.image)
+    try loaded.executable.run(.forward)
+    return try loaded.executable.read(loaded.graph.logits)
+  }
+}

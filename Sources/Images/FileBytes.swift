@@ -1,0 +1,57 @@
+import Glibc
+import Synchronization
+
+/// Writing whole files so that a reader never sees half of one.
+public enum FileBytes {
+  /// Writes `bytes` to a temporary name in the same folder and renames it to `path`, replacing what is there.
+  ///
+  /// - Throws: `.unwritable`; the temporary file is gone then and `path` as it was.
+  public static func write(_ bytes: [UInt8], to path: String) throws(ImageError) {
+    let number = counter.add(1, ordering: .relaxed).newValue
+    let temporary = "\(path).tmp-\(getpid())-\(number)"
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw unwritable(path, "its folder cannot be written") }
+    var position = 0
+    while position < bytes.count {
+      let written = bytes.withUnsafeBytes { raw in
+        Glibc.write(descriptor, raw.baseAddress?.advanced(by: position), raw.count - position)
+      }
+      if written < 0 && errno == EINTR { continue }
+      guard written > 0 else {
+        let error = unwritable(path, "writing failed")
+        close(descriptor)
+        unlink(temporary)
+        throw error
+      }
+      position += written
+    }
+    // close reports what a network file system could not store.
+    guard close(descriptor) == 0, rename(temporary, path) == 0 else {
+      let error = unwritable(path, "it cannot be put in place")
+      unlink(temporary)
+      throw error
+    }
+  }
+
+  /// Makes a folder and its parents; one that exists is fine.
+  public static func makeFolder(_ path: String) throws(ImageError) {
+    if mkdir(path, 0o777) == 0 { return }
+    let code = errno
+    if code == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+      try makeFolder(String(path[..<slash]))
+      if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
+      throw unwritable(path, "the folder cannot be made")
+    }
+    var about = stat()
+    if code == EEXIST, stat(path, &about) == 0, about.st_mode & S_IFMT == S_IFDIR { return }
+    throw ImageError(
+      .unwritable, path: path, reason: "the folder cannot be made: \(String(cString: strerror(code)))")
+  }
+
+  /// Two threads never share a temporary name.
+  private static let counter = Atomic<Int>(0)
+
+  private static func unwritable(_ path: String, _ what: String) -> ImageError {
+    ImageError(.unwritable, path: path, reason: "\(what): \(String(cString: strerror(errno)))")
+  }
+}

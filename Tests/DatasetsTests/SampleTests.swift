@@ -1,0 +1,137 @@
+import Images
+import Testing
+
+@testable import Datasets
+
+@Suite struct RandomSourceTests {
+  /// The first numbers of Vigna's splitmix64.c from state 1234567.
+  @Test func isSplitMix64() {
+    var random = RandomSource(state: 1_234_567)
+    #expect(
+      (0..<5).map { _ in random.next() } == [
+        6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423, 4_593_380_528_125_082_431,
+        16_408_922_859_458_223_821,
+      ])
+  }
+
+  @Test func stateTakesUpWhereItWas() {
+    var random = RandomSource(seed: 9)
+    _ = random.permutation(10)
+    var again = RandomSource(state: random.state)
+    #expect(random.next() == again.next())
+  }
+
+  @Test func drawsAreInRangeAndSpread() {
+    var random = RandomSource(seed: 3, 4)
+    var counts = [Int](repeating: 0, count: 7)
+    for _ in 0..<7000 { counts[random.below(7)] += 1 }
+    #expect(counts.allSatisfy { (850...1150).contains($0) })
+    let normal = (0..<4000).map { _ in random.roughlyNormal() }
+    let mean = normal.reduce(0, +) / 4000, square = normal.reduce(0) { $0 + $1 * $1 } / 4000
+    #expect(abs(mean) < 0.08 && abs(square - 1) < 0.1)
+    #expect(random.permutation(50).sorted() == Array(0..<50))
+    #expect(RandomSource(seed: 1, 2, 3) != RandomSource(seed: 1, 3, 2))
+  }
+}
+
+@Suite struct AugmentationTests {
+  /// 3 × 2: the red byte is the place, green and blue its multiples; the mask marks one pixel.
+  private let patch = DecodedPatch(
+    width: 3, height: 2, rgb: (0..<6).flatMap { [UInt8($0), UInt8(10 * $0), UInt8(40 * $0)] }, mask: [0, 0, 1, 0, 0, 0])
+  private let square = DecodedPatch(
+    width: 2, height: 2, rgb: (0..<4).flatMap { [UInt8($0), UInt8($0), UInt8($0)] }, mask: [0, 1, 0, 0])
+
+  private func planes(_ patch: DecodedPatch, _ draw: Augmentation.Draw) -> (image: [Float], mask: [Float]) {
+    let count = patch.width * patch.height
+    var image = [Float](repeating: .nan, count: 3 * count), mask = [Float](repeating: .nan, count: count)
+    image.withUnsafeMutableBufferPointer { image in
+      mask.withUnsafeMutableBufferPointer { patch.write(draw, image: image, mask: $0) }
+    }
+    return (image, mask)
+  }
+
+  private func places(_ patch: DecodedPatch, _ draw: Augmentation.Draw) -> [Int] {
+    planes(patch, draw).image.prefix(patch.width * patch.height).map { Int(($0 * 255).rounded()) }
+  }
+
+  @Test func planesAreRGBOver255() {
+    let (image, mask) = planes(patch, .init())
+    #expect(image == [0, 1, 2, 3, 4, 5, 0, 10, 20, 30, 40, 50, 0, 40, 80, 120, 160, 200].map { Float($0) / 255 })
+    #expect(mask == [0, 0, 1, 0, 0, 0])
+  }
+
+  @Test func mirrorsAndTurnsByHand() {
+    #expect(places(patch, .init(flipsX: true)) == [2, 1, 0, 5, 4, 3])
+    #expect(places(patch, .init(flipsY: true)) == [3, 4, 5, 0, 1, 2])
+    #expect(places(patch, .init(quarterTurns: 2)) == [5, 4, 3, 2, 1, 0])
+    #expect(places(patch, .init(quarterTurns: 3)) == [5, 4, 3, 2, 1, 0], "not square: a half turn in its place")
+    // 0 1      1 3      after a quarter turn counter-clockwise
+    // 2 3      0 2
+    #expect(places(square, .init(quarterTurns: 1)) == [1, 3, 0, 2])
+    #expect(places(square, .init(quarterTurns: 3)) == [2, 0, 3, 1])
+    #expect(places(square, .init(flipsX: true, quarterTurns: 1)) == [0, 2, 1, 3])
+  }
+
+  @Test func maskFollowsTheImage() {
+    for turns in 0..<4 {
+      for (flipsX, flipsY) in [(false, false), (true, false), (false, true), (true, true)] {
+        for (patch, marked) in [(patch, 2), (square, 1)] {
+          let draw = Augmentation.Draw(flipsX: flipsX, flipsY: flipsY, quarterTurns: turns)
+          let place = places(patch, draw).firstIndex(of: marked)
+          #expect(planes(patch, draw).mask.firstIndex(of: 1) == place)
+        }
+      }
+    }
+  }
+
+  @Test func brightnessAndContrastByHand() {
+    let image = planes(square, .init(brightness: 0.5, contrast: 2)).image
+    // Mean 1.5 / 255; place 3: ((3 − 1.5) · 2 + 1.5) / 2 = 2.25; place 0 falls below 0.
+    #expect(abs(image[3] * 255 - 2.25) < 1e-4)
+    #expect(image[0] == 0)
+    #expect(planes(patch, .init(brightness: 9)).image.max() == 1)
+    #expect(planes(patch, .init(brightness: 9)).mask == patch.mask.map(Float.init))
+  }
+
+  @Test func drawsDependOnTheirNumbersAlone() {
+    let all = Augmentation()
+    #expect(all.draw(seed: 1, epoch: 2, sample: 3) == all.draw(seed: 1, epoch: 2, sample: 3))
+    let draws = (0..<64).map { all.draw(seed: 1, epoch: 0, sample: $0) }
+    #expect(Set(draws.map(\.quarterTurns)) == [0, 1, 2, 3])
+    #expect(draws.contains { $0.flipsX } && draws.contains { !$0.flipsX } && draws.contains { $0.flipsY != $0.flipsX })
+    #expect(draws.allSatisfy { (0.9...1.1).contains($0.brightness) && (0.9...1.1).contains($0.contrast) })
+    #expect(draws != (0..<64).map { all.draw(seed: 1, epoch: 1, sample: $0) })
+    #expect(draws != (0..<64).map { all.draw(seed: 2, epoch: 0, sample: $0) })
+    // Leaving one change out does not move the others.
+    var fewer = all
+    fewer.flips = false
+    #expect(draws.map(\.brightness) == (0..<64).map { fewer.draw(seed: 1, epoch: 0, sample: $0).brightness })
+    #expect(Augmentation.none.draw(seed: 1, epoch: 0, sample: 0) == .init())
+  }
+}
+
+@Suite struct PatchSampleTests {
+  @Test func scalesImageAndMask() throws {
+    let folder = try TemporaryFolder()
+    var image = PixelBuffer(width: 4, height: 4, channels: 3, filledWith: 60)
+    image[0, 0, 0] = 255
+    var mask = PixelBuffer(width: 4, height: 4, channels: 1, filledWith: 127)
+    for y in 0..<4 {
+      for x in 2..<4 { mask[x, y, 0] = 128 }
+    }
+    try folder.file("train/g/c/img/c_0_0_0_img.png", ImageFile.encodePNG(image))
+    try folder.file("train/g/c/mask/c_0_0_0_mask.png", ImageFile.encodePNG(mask))
+    let pair = try PatchDataset.scan(root: folder.path).pairs[0]
+
+    let native = try PatchSample.load(pair, patchSize: nil)
+    #expect((native.width, native.height) == (4, 4))
+    #expect(native.image[0] == 1 && native.image[16] == 60.0 / 255)
+    #expect(native.mask == [Float](repeatElement([0, 0, 1, 1], count: 4).joined()))
+    let small = try PatchSample.load(pair, patchSize: 2)
+    #expect(small.mask == [0, 1, 0, 1])
+    #expect(
+      small.image.map { UInt8(($0 * 255).rounded()) }.prefix(4)
+        == image.resized(width: 2, height: 2, filter: .bilinear).bytes.enumerated().filter { $0.offset % 3 == 0 }
+        .map(\.element)[...])
+  }
+}
