@@ -43,15 +43,19 @@ let package = Package(
       name: "OpSuite", dependencies: ["Engine"], path: "Tests/OpSuite", swiftSettings: strict),
     .target(
       name: "Benchmarks", dependencies: ["Engine"], path: "benchmarks/Sources", swiftSettings: strict),
+    .target(
+      name: "Runs", dependencies: ["Engine", "Datasets", "Images", yams], swiftSettings: strict),
     .executableTarget(
       name: "App",
-      dependencies: ["Engine", "Benchmarks", "Images", "Datasets", "OpSuite", argumentParser, logging, yams],
+      dependencies: ["Engine", "Runs", "Benchmarks", "Images", "Datasets", "OpSuite", argumentParser, logging, yams],
       swiftSettings: strict),
 
     .testTarget(name: "ImagesTests", dependencies: ["Images"], swiftSettings: strict),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Images"], swiftSettings: strict),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "OpSuite"], swiftSettings: strict),
+    .testTarget(
+      name: "RunsTests", dependencies: ["Runs", "Engine", "Images", "Datasets"], swiftSettings: strict),
     .testTarget(
       name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets"],
       swiftSettings: strict),

@@ -20,6 +20,9 @@ public struct PixelMetrics: Sendable, Equatable {
     }
   }
 
+  /// σ(logit).
+  public static func probability(logit: Float) -> Float { 1 / (1 + _exp(-logit)) }
+
   public static func += (a: inout PixelMetrics, b: PixelMetrics) {
     a.truePositive += b.truePositive
     a.falsePositive += b.falsePositive
@@ -45,3 +48,4 @@ public struct PixelMetrics: Sendable, Equatable {
 #endif
 
 private func _log(_ x: Double) -> Double { log(x) }
+private func _exp(_ x: Float) -> Float { exp(x) }

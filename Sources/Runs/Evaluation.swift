@@ -1,0 +1,126 @@
+public import Datasets
+public import Engine
+
+/// Scores of a model on a set of patches: pooled, and by split, group and case.
+public struct Evaluation: Codable, Sendable, Equatable {
+  /// Scores pooled over pixels.
+  public struct Pooled: Codable, Sendable, Equatable {
+    public let accuracy: Double
+    public let precision: Double
+    public let recall: Double
+    public let f1: Double
+  }
+
+  /// Scores of a subset.
+  public struct Part: Codable, Sendable, Equatable {
+    public let accuracy: Double
+    public let precision: Double
+    public let recall: Double
+    public let f1: Double
+    public let dice_mean: Double
+    public let patches: Int
+  }
+
+  public let pooled: Pooled
+  /// The mean over patches of each patch's Dice.
+  public let dice_mean: Double
+  public let patches: Int
+  public let threshold: Double
+  public let splits: [String: Part]
+  public let groups: [String: Part]
+  public let cases: [String: Part]
+}
+
+/// Adds up patches' scores.
+public struct ScoreTally: Sendable {
+  private struct Sum {
+    var pixels = PixelMetrics()
+    var dice = 0.0
+    var patches = 0
+
+    mutating func add(_ metrics: PixelMetrics) {
+      pixels += metrics
+      dice += metrics.dice
+      patches += 1
+    }
+
+    var part: Evaluation.Part {
+      .init(
+        accuracy: pixels.accuracy, precision: pixels.precision, recall: pixels.recall, f1: pixels.f1,
+        dice_mean: patches == 0 ? 0 : dice / Double(patches), patches: patches)
+    }
+  }
+
+  private var all = Sum()
+  private var splits: [String: Sum] = [:]
+  private var groups: [String: Sum] = [:]
+  private var cases: [String: Sum] = [:]
+  private let threshold: Double
+
+  public init(threshold: Double) { self.threshold = threshold }
+
+  /// Adds a batch of patches, logits (N, 1, H, W) in the order of the batch.
+  public mutating func add(_ batch: Batch, logits: [Float], pairs: [PatchPair]) {
+    let plane = batch.height * batch.width
+    for (position, index) in batch.indices.enumerated() {
+      let range = position * plane..<(position + 1) * plane
+      var metrics = PixelMetrics()
+      metrics.add(logits: logits[range], mask: batch.masks[range], threshold: threshold)
+      let pair = pairs[index]
+      all.add(metrics)
+      splits[pair.split.rawValue, default: Sum()].add(metrics)
+      groups[pair.group, default: Sum()].add(metrics)
+      cases["\(pair.group)/\(pair.caseName)", default: Sum()].add(metrics)
+    }
+  }
+
+  public var evaluation: Evaluation {
+    let total = all.part
+    return Evaluation(
+      pooled: .init(accuracy: total.accuracy, precision: total.precision, recall: total.recall, f1: total.f1),
+      dice_mean: total.dice_mean, patches: total.patches, threshold: threshold, splits: splits.mapValues(\.part),
+      groups: groups.mapValues(\.part), cases: cases.mapValues(\.part))
+  }
+
+  var scores: PixelScores {
+    let total = all.part
+    return PixelScores(
+      accuracy: total.accuracy, precision: total.precision, recall: total.recall, f1: total.f1,
+      diceMean: total.dice_mean, patches: total.patches)
+  }
+}
+
+extension Evaluation {
+  /// Scores a model on pairs, resized to the patch size.
+  ///
+  /// - Parameter progress: patches done and in all.
+  public static func run(
+    _ session: InferenceSession, pairs: [PatchPair], patch: Int, batch: Int, threshold: Double, threads: Int = 1,
+    progress: (Int, Int) -> Void = { _, _ in }
+  ) throws -> Evaluation {
+    var tally = ScoreTally(threshold: threshold)
+    try eachBatch(pairs, patch: patch, batch: batch, threads: threads, cacheBytes: 0) { batch, done in
+      let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)
+      tally.add(batch, logits: try session.predict(batch.images, shape: shape), pairs: pairs)
+      progress(done, pairs.count)
+    }
+    return tally.evaluation
+  }
+}
+
+/// Batches of pairs in their order, decoded ahead.
+func eachBatch(
+  _ pairs: [PatchPair], patch: Int?, batch: Int, threads: Int, cacheBytes: Int, _ body: (Batch, Int) throws -> Void
+) throws {
+  let loader = try BatchLoader(
+    pairs: pairs,
+    options: .init(
+      batchSize: batch, patchSize: patch, shuffles: false, threadCount: threads, depth: threads + 1,
+      cacheByteLimit: cacheBytes))
+  let batches = try loader.epoch(0)
+  var done = 0
+  while let batch = try batches.next() {
+    done += batch.count
+    try body(batch, done)
+  }
+}

@@ -1,0 +1,56 @@
+/// What an epoch gave.
+public struct EpochRecord: Sendable, Equatable {
+  public let epoch: Int
+  public let trainLoss: Double
+  public let validation: PixelScores?
+  public let learningRate: Double
+  public let seconds: Double
+}
+
+/// Scores pooled over pixels, and the mean of patches' Dice.
+public struct PixelScores: Codable, Sendable, Equatable {
+  public let accuracy: Double
+  public let precision: Double
+  public let recall: Double
+  public let f1: Double
+  public let diceMean: Double
+  public let patches: Int
+}
+
+/// `history.csv`: a line an epoch.
+public struct History: Sendable {
+  static let header = "epoch,train_loss,val_accuracy,val_precision,val_recall,val_f1,val_dice_mean,learning_rate,seconds"
+  public internal(set) var records: [EpochRecord] = []
+
+  static func line(_ record: EpochRecord) -> String {
+    let scores = record.validation.map { [$0.accuracy, $0.precision, $0.recall, $0.f1, $0.diceMean].map { "\($0)" } }
+    let fields =
+      ["\(record.epoch)", "\(record.trainLoss)"] + (scores ?? Array(repeating: "", count: 5))
+      + ["\(record.learningRate)", "\(record.seconds)"]
+    return fields.joined(separator: ",")
+  }
+
+  var text: String { ([Self.header] + records.map(Self.line)).joined(separator: "\n") + "\n" }
+
+  /// Reads the epochs before `epoch`, so that a resumed run goes on from there.
+  static func read(_ path: String, before epoch: Int) throws(RunError) -> History {
+    var history = History()
+    guard RunDirectory.exists(path) else { return history }
+    for (number, line) in try RunDirectory.read(path).split(separator: "\n").enumerated() where number > 0 {
+      let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+      guard fields.count == 9, let index = Int(fields[0]), let loss = Double(fields[1]), let rate = Double(fields[7]),
+        let seconds = Double(fields[8])
+      else { throw .file(path: path, problem: "line \(number + 1) is not a line of glomseg's") }
+      guard index < epoch else { break }
+      let values = fields[2..<7].compactMap(Double.init)
+      let scores =
+        values.count == 5
+        ? PixelScores(
+          accuracy: values[0], precision: values[1], recall: values[2], f1: values[3], diceMean: values[4], patches: 0)
+        : nil
+      history.records.append(
+        EpochRecord(epoch: index, trainLoss: loss, validation: scores, learningRate: rate, seconds: seconds))
+    }
+    return history
+  }
+}

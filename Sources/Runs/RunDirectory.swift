@@ -1,0 +1,84 @@
+import Foundation
+
+/// The files of a run.
+public struct RunDirectory: Sendable {
+  public let path: String
+
+  public init(_ path: String) { self.path = path }
+
+  /// By validation F1 (training loss where there is no validation split); a model file.
+  public var best: String { path + "/best.safetensors" }
+  /// Of the last finished epoch, or where the run was interrupted; a model file.
+  public var last: String { path + "/last.safetensors" }
+  /// Model, optimiser and position.
+  public var resume: String { path + "/resume.safetensors" }
+  /// A line a step, JSON.
+  public var log: String { path + "/run.jsonl" }
+  /// A line an epoch.
+  public var history: String { path + "/history.csv" }
+  public var configuration: String { path + "/config.yaml" }
+  public var curves: String { path + "/curves.png" }
+
+  /// Makes the folder, and tries whether it can be written, before any work is done.
+  public func create() throws(RunError) {
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      let probe = path + "/.probe"
+      try Data().write(to: URL(fileURLWithPath: probe))
+      try FileManager.default.removeItem(atPath: probe)
+    } catch {
+      throw .file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+    }
+  }
+
+  public var holdsRun: Bool { FileManager.default.fileExists(atPath: resume) || FileManager.default.fileExists(atPath: last) }
+
+  static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
+  static func read(_ path: String) throws(RunError) -> String {
+    do { return try String(contentsOfFile: path, encoding: .utf8) } catch {
+      throw .file(path: path, problem: "cannot be read: \(error.localizedDescription)")
+    }
+  }
+
+  /// Writes a whole file: to a temporary name, then renamed.
+  static func write(_ text: String, to path: String) throws(RunError) {
+    do { try text.write(toFile: path, atomically: true, encoding: .utf8) } catch {
+      throw .file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+    }
+  }
+
+  /// The model file that a path means: itself, or the best (else the last) of a run's folder.
+  public static func modelFile(_ path: String) throws(RunError) -> String {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      throw .file(path: path, problem: "there is no such model file or run folder")
+    }
+    guard isFolder.boolValue else { return path }
+    let run = RunDirectory(path)
+    for candidate in [run.best, run.last] where exists(candidate) { return candidate }
+    throw .file(path: path, problem: "this folder holds no best.safetensors or last.safetensors: it is no finished run")
+  }
+}
+
+/// A text file that grows a line at a time.
+final class LineFile {
+  private let handle: FileHandle
+  private let path: String
+
+  init(_ path: String) throws(RunError) {
+    if !RunDirectory.exists(path) { try RunDirectory.write("", to: path) }
+    guard let handle = FileHandle(forWritingAtPath: path) else { throw .file(path: path, problem: "cannot be written") }
+    self.handle = handle
+    self.path = path
+    handle.seekToEndOfFile()
+  }
+
+  deinit { try? handle.close() }
+
+  func append(_ line: String) throws(RunError) {
+    do { try handle.write(contentsOf: Data((line + "\n").utf8)) } catch {
+      throw .file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+    }
+  }
+}

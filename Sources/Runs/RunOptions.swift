@@ -1,0 +1,79 @@
+import Yams
+
+/// Settings of a training run as a config file or a command line gives them: each may be missing.
+///
+/// The names are the YAML keys. `RunConfiguration` fills what is missing.
+public struct RunOptions: Codable, Sendable, Equatable {
+  public var patch: Int?
+  public var base: Int?
+  public var batch: Int?
+  public var epochs: Int?
+  public var learning_rate: Double?
+  public var weight_decay: Double?
+  public var bce_weight: Double?
+  public var pos_weight: Double?
+  public var dice_smooth: Double?
+  public var flips: Bool?
+  public var turns: Bool?
+  public var brightness: Double?
+  public var contrast: Double?
+  public var seed: UInt64?
+  public var device: String?
+  public var threads: Int?
+  public var cache_mib: Int?
+
+  public init() {}
+
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case patch, base, batch, epochs, learning_rate, weight_decay, bce_weight, pos_weight, dice_smooth, flips, turns
+    case brightness, contrast, seed, device, threads, cache_mib
+  }
+
+  /// Reads YAML.
+  ///
+  /// - Throws: `.file` for text that is no YAML mapping, `.setting` for a key that does not exist or a value of the wrong kind.
+  public static func parse(_ text: String, path: String) throws(RunError) -> RunOptions {
+    let node: Node?
+    do { node = try Yams.compose(yaml: text) } catch {
+      throw .file(path: path, problem: "is not YAML: \(error)")
+    }
+    guard let node else { return RunOptions() }
+    guard let mapping = node.mapping else { throw .file(path: path, problem: "should be a list of 'name: value' lines") }
+    for key in mapping.keys {
+      let name = key.string ?? "?"
+      guard CodingKeys(rawValue: name) != nil else {
+        let known = CodingKeys.allCases.map(\.rawValue).joined(separator: ", ")
+        throw .setting(name: "\(path): \(name)", problem: "there is no such setting; there are \(known)")
+      }
+    }
+    do { return try YAMLDecoder().decode(RunOptions.self, from: text) } catch DecodingError.typeMismatch(_, let context) {
+      let name = context.codingPath.last?.stringValue ?? "a setting"
+      throw .setting(name: "\(path): \(name)", problem: "has a value of the wrong kind")
+    } catch {
+      throw .file(path: path, problem: "cannot be read as settings: \(error)")
+    }
+  }
+
+  /// These settings, with `other`'s where these are missing.
+  public func over(_ other: RunOptions) -> RunOptions {
+    var merged = RunOptions()
+    merged.patch = patch ?? other.patch
+    merged.base = base ?? other.base
+    merged.batch = batch ?? other.batch
+    merged.epochs = epochs ?? other.epochs
+    merged.learning_rate = learning_rate ?? other.learning_rate
+    merged.weight_decay = weight_decay ?? other.weight_decay
+    merged.bce_weight = bce_weight ?? other.bce_weight
+    merged.pos_weight = pos_weight ?? other.pos_weight
+    merged.dice_smooth = dice_smooth ?? other.dice_smooth
+    merged.flips = flips ?? other.flips
+    merged.turns = turns ?? other.turns
+    merged.brightness = brightness ?? other.brightness
+    merged.contrast = contrast ?? other.contrast
+    merged.seed = seed ?? other.seed
+    merged.device = device ?? other.device
+    merged.threads = threads ?? other.threads
+    merged.cache_mib = cache_mib ?? other.cache_mib
+    return merged
+  }
+}

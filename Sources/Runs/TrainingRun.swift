@@ -1,0 +1,173 @@
+public import Datasets
+public import Engine
+import Foundation
+
+/// A training run: epochs over a data set, validation, checkpoints, a log, and exact resumption.
+public final class TrainingRun {
+  /// What happens, for a progress display.
+  public enum Event {
+    case step(StepReport, epoch: Int, imagesDone: Int, imagesInEpoch: Int, meanLoss: Double)
+    case validating(done: Int, of: Int)
+    case epoch(EpochRecord, isBest: Bool)
+  }
+
+  public enum Outcome: Sendable, Equatable {
+    case finished
+    /// The step was finished and everything saved.
+    case interrupted(epoch: Int)
+  }
+
+  public let configuration: RunConfiguration
+  public let directory: RunDirectory
+  public private(set) var session: TrainingSession
+  public private(set) var history = History()
+  private let training: [PatchPair]
+  private let validation: [PatchPair]
+  private var position = Position()
+
+  /// Where a run is. Numbers are kept as exact text in the resume file.
+  struct Position: Codable, Equatable {
+    /// From 1.
+    var epoch = 1
+    /// Batches of the epoch that are done.
+    var batch = 0
+    /// Of the epoch so far, over images.
+    var lossSum = 0.0
+    var imagesDone = 0
+    /// Validation F1, or minus the training loss where there is no validation.
+    var bestScore: Double?
+    var secondsInEpoch = 0.0
+  }
+
+  /// Plans and allocates; with `resuming`, goes on from the directory's resume file.
+  public init(
+    _ configuration: RunConfiguration, data: PatchDataset, directory: RunDirectory, backend: any Backend, resuming: Bool
+  ) throws {
+    self.configuration = configuration
+    self.directory = directory
+    training = try data.requirePairs(in: .train)
+    validation = data.pairs(in: .validation)
+    session = try TrainingSession(
+      VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count), height: configuration.patch,
+      width: configuration.patch, on: backend, seed: configuration.seed, loss: configuration.loss)
+    if resuming {
+      let (steps, metadata) = try Checkpoint.resume(directory.resume, into: session.state)
+      session.stepsTaken = steps
+      guard let text = metadata["position"], let data = text.data(using: .utf8),
+        let position = try? JSONDecoder().decode(Position.self, from: data)
+      else { throw RunError.file(path: directory.resume, problem: "does not say where the run was") }
+      guard metadata["patches"] == "\(training.count)" else {
+        throw RunError.file(
+          path: directory.resume,
+          problem: "was made with \(metadata["patches"] ?? "?") training patches and the data set now has \(training.count)")
+      }
+      self.position = position
+      history = try History.read(directory.history, before: position.epoch)
+    }
+  }
+
+  public var hasValidation: Bool { !validation.isEmpty }
+  public var trainingCount: Int { training.count }
+  public var validationCount: Int { validation.count }
+
+  private func metadata() throws -> [String: String] {
+    let position = String(decoding: try JSONEncoder().encode(position), as: UTF8.self)
+    return [
+      "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
+      "patches": "\(training.count)", "version": glomsegVersion,
+    ]
+  }
+
+  private func save() throws {
+    let metadata = try metadata()
+    try Checkpoint.saveModel(
+      session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata, to: directory.last)
+    try Checkpoint.saveResume(
+      session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata, to: directory.resume)
+  }
+
+  /// Trains to the last epoch, or until `shouldStop` after a step.
+  public func run(shouldStop: () -> Bool, report: (Event) -> Void) throws -> Outcome {
+    try RunDirectory.write(configuration.yaml(), to: directory.configuration)
+    try RunDirectory.write(history.text, to: directory.history)
+    let log = try LineFile(directory.log)
+    let loader = try BatchLoader(
+      pairs: training,
+      options: .init(
+        batchSize: session.batch, patchSize: configuration.patch, seed: configuration.seed,
+        augmentation: configuration.augmentation, threadCount: configuration.threads, depth: configuration.threads + 1,
+        cacheByteLimit: configuration.cacheMiB << 20))
+    while position.epoch <= configuration.epochs {
+      let epoch = position.epoch
+      let batches = try loader.epoch(epoch, startBatch: position.batch)
+      while let batch = try batches.next() {
+        let step = try session.step(
+          images: batch.images, target: batch.masks, count: batch.count, learningRate: configuration.learningRate,
+          weightDecay: configuration.weightDecay)
+        position.batch += 1
+        position.lossSum += step.loss * Double(batch.count)
+        position.imagesDone += batch.count
+        position.secondsInEpoch += step.seconds
+        try log.append(line(step, epoch))
+        report(
+          .step(
+            step, epoch: epoch, imagesDone: position.imagesDone, imagesInEpoch: training.count,
+            meanLoss: position.lossSum / Double(position.imagesDone)))
+        if shouldStop() {
+          try save()
+          return .interrupted(epoch: epoch)
+        }
+      }
+      try finishEpoch(report)
+      if shouldStop(), position.epoch <= configuration.epochs { return .interrupted(epoch: position.epoch) }
+    }
+    return .finished
+  }
+
+  private func line(_ step: StepReport, _ epoch: Int) -> String {
+    """
+    {"step": \(step.step), "epoch": \(epoch), "loss": \(step.loss), "bce": \(step.bce), "dice": \(step.dice), \
+    "gradient_norm": \(step.gradientNorm), "learning_rate": \(configuration.learningRate), \
+    "seconds": \(step.seconds), "device": "\(session.backend.name)"}
+    """
+  }
+
+  private func finishEpoch(_ report: (Event) -> Void) throws {
+    let trainLoss = position.lossSum / Double(max(1, position.imagesDone))
+    let start = monotonicSeconds()
+    var scores: PixelScores?
+    if hasValidation { scores = try validate(report) }
+    let record = EpochRecord(
+      epoch: position.epoch, trainLoss: trainLoss, validation: scores, learningRate: configuration.learningRate,
+      seconds: position.secondsInEpoch + monotonicSeconds() - start)
+    history.records.append(record)
+    let score = scores?.f1 ?? -trainLoss
+    let isBest = position.bestScore.map { score > $0 } ?? true
+    if isBest { position.bestScore = score }
+    position = Position(epoch: position.epoch + 1, bestScore: position.bestScore)
+    if isBest {
+      try Checkpoint.saveModel(
+        session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata(), to: directory.best)
+    }
+    // The history before the resume file: a run killed between the two repeats the epoch and drops its line.
+    try RunDirectory.write(history.text, to: directory.history)
+    try save()
+    report(.epoch(record, isBest: isBest))
+  }
+
+  private func validate(_ report: (Event) -> Void) throws -> PixelScores {
+    var tally = ScoreTally(threshold: 0.5)
+    try eachBatch(
+      validation, patch: configuration.patch, batch: min(session.batch, validation.count),
+      threads: configuration.threads, cacheBytes: 0
+    ) { batch, done in
+      let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)
+      tally.add(batch, logits: try session.predict(batch.images, shape: shape), pairs: validation)
+      report(.validating(done: done, of: validation.count))
+    }
+    return tally.scores
+  }
+}
+
+/// The version of this program.
+public let glomsegVersion = "0.1.0"
