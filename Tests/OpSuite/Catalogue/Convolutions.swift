@@ -111,6 +111,8 @@ extension Catalogue {
     ConvolutionCase(channels: [3], h: 4, w: 3, branches: [(1, 1), (1, 2), (1, 4), (1, 8), (1, 12)]),
     ConvolutionCase(channels: [33], views: [.relu], h: 17, w: 32, branches: [(17, 1), (16, 2), (17, 4)], bias: false),
     ConvolutionCase(channels: [5], h: 12, w: 13, branches: [(5, 1), (3, 2)], twice: true),
+    // Branches of one channel and of many: the columns of the narrow one are the longer.
+    ConvolutionCase(n: 2, channels: [8], h: 50, w: 57, branches: [(22, 1), (1, 2), (8, 4)], bias: false),
   ].map { OpCase($0, seed: 6) }
 
   /// A batch norm after the convolution: its gradient reaches the weights and the input as a view.
