@@ -1,5 +1,6 @@
-// adam_step over whole slabs: m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p = p * decay - step * m / (sqrt(v) * correction +
-// epsilon), controls = (step, correction, gradient scale, decay); rest1, rest2 are 1-b1, 1-b2, which fp32 would blur. One work-item per 16 elements.
+// adam_step over whole slabs: m = b1 m + rest1 g, v = b2 v + rest2 g^2, p = p * decay - step * m / (sqrt(v) * correction +
+// epsilon), controls = (step, correction, gradient scale, decay); rest1, rest2 are 1-b1 and 1-b2, which fp32 would blur.
+// One work-item per 16 elements.
 __kernel void adam_step(__global float *restrict p, __global float *restrict m, __global float *restrict v,
                         const __global float *restrict g, const __global float *restrict controls, int count,
                         float beta1, float rest1, float beta2, float rest2, float epsilon) {

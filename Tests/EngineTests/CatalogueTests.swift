@@ -17,7 +17,9 @@ import Testing
     for (name, cases) in [("all", Catalogue.all), ("quick", Catalogue.quick)] {
       let coverage = try Coverage(cases)
       #expect(coverage.missingKernels.isEmpty, "no case of '\(name)' launches \(coverage.missingKernels)")
-      print("\(name): \(cases.count) cases, \(coverage.kernels.count) kernel functions, \(coverage.programs.count) programs")
+      print(
+        "\(name): \(cases.count) cases, \(coverage.kernels.count) kernel functions, \(coverage.programs.count) programs"
+      )
     }
   }
 

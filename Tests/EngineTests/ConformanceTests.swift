@@ -57,7 +57,9 @@ import Testing
     print(String(format: "%@: %d of %d cases passed in %.1f s", backend.name, passed, cases.count, elapsed))
     for (operation, worst) in worst.sorted(by: { $0.key < $1.key }) {
       print(
-        String(format: "  %@, %.1f s, worst %.2f of its bound: %@", operation, seconds[operation] ?? 0, worst.ratio, worst.text))
+        String(
+          format: "  %@, %.1f s, worst %.2f of its bound: %@", operation, seconds[operation] ?? 0, worst.ratio,
+          worst.text))
     }
   }
 

@@ -30,7 +30,8 @@ import Testing
       name: "strided", operation: "conv2d", tolerance: 1e-6, numbers: ["stride": 2, "padding": 1, "dilation": 1],
       tensors: [
         "x": x, "weight": weight, "grad_y": gradY, "y": y,
-        "grad_x": Reference.conv2dGradientInput(gradY: gradY, weight: weight, inputShape: x.shape, stride: 2, padding: 1),
+        "grad_x": Reference.conv2dGradientInput(
+          gradY: gradY, weight: weight, inputShape: x.shape, stride: 2, padding: 1),
         "grad_weight": Reference.conv2dGradientWeight(
           gradY: gradY, x: x, weightShape: weight.shape, stride: 2, padding: 1),
       ])

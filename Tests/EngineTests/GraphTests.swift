@@ -41,7 +41,8 @@ import Testing
       apply(two, [x, Shape(1, 2, 8, 9), Shape(4, 5, 3, 3), bias]), contains: ["convolution", "1x3x8x8", "1x2x8x9"])
     let branches = Convolution(
       ConvolutionShape(
-        kernel: 3, branches: [.init(channels: 2, dilation: 1, padding: 1), .init(channels: 2, dilation: 2, padding: 1)]))
+        kernel: 3, branches: [.init(channels: 2, dilation: 1, padding: 1), .init(channels: 2, dilation: 2, padding: 1)])
+    )
     expect(apply(branches, [x, Shape(4, 3, 3, 3), bias]), contains: ["convolution", "branches"])
   }
 

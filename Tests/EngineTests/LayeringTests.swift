@@ -26,7 +26,8 @@ import Testing
     for folder in ["Sources/Engine/Graph", "Sources/Engine/Tensor"] {
       for file in try Sources.files(under: folder) {
         #expect(file.imports.isDisjoint(with: Self.cModules), "\(file.path) imports \(file.imports)")
-        #expect(!file.text.contains("OpenCLBackend") && !file.text.contains("CPUBackend"), "\(file.path) names a backend")
+        #expect(
+          !file.text.contains("OpenCLBackend") && !file.text.contains("CPUBackend"), "\(file.path) names a backend")
         #expect(!file.text.contains("cl_mem") && !file.text.contains("cblas_"), "\(file.path) calls a C library")
       }
     }
@@ -42,7 +43,9 @@ import Testing
   }
 
   @Test func engineHasNoFoundationInItsHotPath() throws {
-    for folder in ["Sources/Engine/Graph", "Sources/Engine/Operations", "Sources/Engine/Backends", "Sources/Engine/Tensor"] {
+    for folder in [
+      "Sources/Engine/Graph", "Sources/Engine/Operations", "Sources/Engine/Backends", "Sources/Engine/Tensor",
+    ] {
       for file in try Sources.files(under: folder) {
         #expect(!file.imports.contains("Foundation"), "\(file.path) imports Foundation")
       }
@@ -52,7 +55,8 @@ import Testing
   @Test func modulesImportOneWay() throws {
     for folder in ["Sources/Images", "Sources/Datasets", "Sources/Engine"] {
       for file in try Sources.files(under: folder) {
-        #expect(!file.imports.contains("App") && !file.imports.contains("OpSuite"), "\(file.path) imports \(file.imports)")
+        #expect(
+          !file.imports.contains("App") && !file.imports.contains("OpSuite"), "\(file.path) imports \(file.imports)")
         if folder != "Sources/Engine" { #expect(!file.imports.contains("Engine"), "\(file.path) imports Engine") }
       }
     }

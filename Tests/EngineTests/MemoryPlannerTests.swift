@@ -32,7 +32,8 @@ import Testing
     #expect(extents.count == requests.count)
     for (index, extent) in extents.enumerated() {
       #expect(extent.offset % planner.alignment == 0, "request \(index) is not aligned")
-      #expect(extent.offset + size(requests[index], planner) <= slabBytes[extent.slab], "request \(index) leaves its slab")
+      #expect(
+        extent.offset + size(requests[index], planner) <= slabBytes[extent.slab], "request \(index) leaves its slab")
       for other in 0..<index where overlap(requests[index], requests[other]) && extents[other].slab == extent.slab {
         let apart =
           extent.offset + size(requests[index], planner) <= extents[other].offset
@@ -42,9 +43,10 @@ import Testing
     }
     #expect(slabBytes.allSatisfy { $0 <= planner.slabLimit })
     let nodes = (requests.map(\.last).max() ?? 0) + 1
-    let lowerBound = (0..<nodes).map { node in
-      requests.reduce(0) { $0 + ($1.first <= node && node <= $1.last ? size($1, planner) : 0) }
-    }.max() ?? 0
+    let lowerBound =
+      (0..<nodes).map { node in
+        requests.reduce(0) { $0 + ($1.first <= node && node <= $1.last ? size($1, planner) : 0) }
+      }.max() ?? 0
     let peak = slabBytes.reduce(0, +)
     #expect(peak >= lowerBound)
     #expect(peak <= requests.reduce(0) { $0 + size($1, planner) }, "never worse than sharing nothing")
@@ -68,12 +70,16 @@ import Testing
       for guardBytes in [0, 4096] {
         let plan = try Plan(graph, layout: StateLayout(), for: Coverage.imaginaryDevice, guardBytes: guardBytes)
         let lives = Liveness(graph)
-        let placed = graph.values.indices.compactMap { index -> (region: Plan.Region, life: ClosedRange<Int>)? in
-          guard let region = plan.regions[index], case .arena = region.home, let life = lives[index] else { return nil }
-          return (region, life)
-        } + plan.scratch.enumerated().flatMap { index, regions in regions.map { ($0, index...index) } }
+        let placed =
+          graph.values.indices.compactMap { index -> (region: Plan.Region, life: ClosedRange<Int>)? in
+            guard let region = plan.regions[index], case .arena = region.home, let life = lives[index] else {
+              return nil
+            }
+            return (region, life)
+          } + plan.scratch.enumerated().flatMap { index, regions in regions.map { ($0, index...index) } }
         for (index, a) in placed.enumerated() {
-          for b in placed[..<index] where a.region.home == b.region.home && (guardBytes > 0 || a.life.overlaps(b.life)) {
+          for b in placed[..<index] where a.region.home == b.region.home && (guardBytes > 0 || a.life.overlaps(b.life))
+          {
             let apart =
               a.region.offset + a.region.byteCount + 2 * guardBytes <= b.region.offset
               || b.region.offset + b.region.byteCount + 2 * guardBytes <= a.region.offset

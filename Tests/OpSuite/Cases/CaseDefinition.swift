@@ -3,7 +3,10 @@ import Engine
 /// A tensor that a case gives to its graph; every element is a number that fp32 holds exactly.
 struct CaseInput: Sendable {
   /// Where the graph keeps it: gradients of parameters go to the gradient slab, of inputs to the arena.
-  enum Home: Sendable { case input, slab(Slab) }
+  enum Home: Sendable {
+    case input
+    case slab(Slab)
+  }
 
   let name: String
   let value: Tensor64
@@ -12,7 +15,9 @@ struct CaseInput: Sendable {
   /// What it becomes in the steps after the first; elsewhere it is written once.
   var laterSteps: [Tensor64] = []
 
-  init(_ name: String, _ value: Tensor64, _ home: Home = .input, needsGradient: Bool = false, laterSteps: [Tensor64] = []) {
+  init(
+    _ name: String, _ value: Tensor64, _ home: Home = .input, needsGradient: Bool = false, laterSteps: [Tensor64] = []
+  ) {
     self.name = name
     self.value = value.roundedToFloat
     self.home = home

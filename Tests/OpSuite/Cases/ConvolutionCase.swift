@@ -104,7 +104,8 @@ struct ConvolutionCase: CaseDefinition {
       let own = first..<first + branch.channels
       return (
         Tensor64(
-          [branch.channels, inChannels, kernel, kernel], Array(weight.values[own.lowerBound * row..<own.upperBound * row])),
+          [branch.channels, inChannels, kernel, kernel],
+          Array(weight.values[own.lowerBound * row..<own.upperBound * row])),
         inputs["bias"].map { Tensor64([branch.channels], Array($0.values[own])) }, padding(branch.dilation),
         branch.dilation
       )
@@ -256,7 +257,8 @@ struct TransposedConvolutionCase: CaseDefinition {
       return Accuracy(reduction: 4 * upstream * n * h * w, magnitude: gradient * Double(4 * n * h * w).squareRoot())
     default:
       return operand.accuracy(
-        result, upstream: upstream * 4 * o, size: gradient * weight * Double(4 * o).squareRoot()) ?? Accuracy(reduction: 1)
+        result, upstream: upstream * 4 * o, size: gradient * weight * Double(4 * o).squareRoot())
+        ?? Accuracy(reduction: 1)
     }
   }
 }

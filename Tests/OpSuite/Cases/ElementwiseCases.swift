@@ -15,7 +15,9 @@ struct ReLUCase: CaseDefinition {
   func inputs(seed: UInt64) -> [CaseInput] {
     var x = Tensor64(random: [n, c, h, w], seed: seed)
     x.values = x.values.map { abs($0) < 1.0 / 64 ? 0 : $0 }
-    var all = [CaseInput("x", x, needsGradient: true), CaseInput("grad_y", Tensor64(random: x.shape, seed: seed &+ 3000))]
+    var all = [
+      CaseInput("x", x, needsGradient: true), CaseInput("grad_y", Tensor64(random: x.shape, seed: seed &+ 3000)),
+    ]
     if twice { all.append(CaseInput("grad_y2", Tensor64(random: x.shape, seed: seed &+ 3001))) }
     return all
   }

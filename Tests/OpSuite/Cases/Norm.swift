@@ -2,7 +2,10 @@ import Engine
 
 /// A batch norm in front of an operation (its input is a normalised view) or after it.
 struct Norm: Sendable {
-  enum Mode: String, Sendable { case training = "", inference = "eval" }
+  enum Mode: String, Sendable {
+    case training = ""
+    case inference = "eval"
+  }
 
   /// Before the names of its inputs: `x` gives `x.gamma`, `x.beta`, `x.running_mean`, `x.running_var`.
   let prefix: String
@@ -103,7 +106,8 @@ struct Norm: Sendable {
 /// What an operation reads: a tensor as it is, or the batch norm of it.
 struct Operand: Sendable {
   enum View: String, Sendable, CaseIterable {
-    case plain, norm, relu, reluEval = "relueval"
+    case plain, norm, relu
+    case reluEval = "relueval"
   }
 
   let name: String

@@ -77,8 +77,10 @@ struct BatchNormCase: CaseDefinition {
     let pixels = n * h * w
     let condition = 1 + abs(offset)
     switch result {
-    case "y", "y2": return Accuracy(reduction: ErrorBound.functions + (mode == .inference ? 0 : pixels), condition: condition)
-    case "running_mean", "running_var": return Accuracy(reduction: pixels, condition: result == "running_var" ? condition : 1)
+    case "y", "y2":
+      return Accuracy(reduction: ErrorBound.functions + (mode == .inference ? 0 : pixels), condition: condition)
+    case "running_mean", "running_var":
+      return Accuracy(reduction: pixels, condition: result == "running_var" ? condition : 1)
     case "grad_x": return Accuracy(reduction: pixels, condition: condition, magnitude: 0.5)
     default:
       // A mean rounded to fp32 moves every element alike, by up to u·|mean|: that adds up over the gradients' sum.
@@ -94,7 +96,9 @@ struct MaterializeCase: CaseDefinition {
 
   /// Who else reads: nobody, a second copy of the view, or a plain copy of z before or after the batch norm.
   enum Consumers: String, Sendable, CaseIterable {
-    case one, twice, plainFirst = "plainfirst", plainLast = "plainlast"
+    case one, twice
+    case plainFirst = "plainfirst"
+    case plainLast = "plainlast"
   }
 
   var n = 1

@@ -17,7 +17,8 @@ struct BCEDiceCase: CaseDefinition {
   var reach = 6.0
 
   var label: String {
-    "n\(n)_h\(h)_w\(w)_bce\(weight)_pos\(positive)_smooth\(smooth)_\(target.rawValue)" + (reach == 6 ? "" : "_reach\(Int(reach))")
+    "n\(n)_h\(h)_w\(w)_bce\(weight)_pos\(positive)_smooth\(smooth)_\(target.rawValue)"
+      + (reach == 6 ? "" : "_reach\(Int(reach))")
   }
 
   func inputs(seed: UInt64) -> [CaseInput] {
@@ -95,7 +96,8 @@ struct AdamCase: CaseDefinition {
       return g
     }
     let controls = (1...steps).map {
-      Tensor64([4], operation.controls(number: $0, learningRate: rate, weightDecay: decay, gradientScale: gradientScale))
+      Tensor64(
+        [4], operation.controls(number: $0, learningRate: rate, weightDecay: decay, gradientScale: gradientScale))
     }
     return [
       CaseInput("param", Tensor64(random: [count], seed: seed), .slab(.parameters)),
@@ -133,7 +135,9 @@ struct AdamCase: CaseDefinition {
     return ["param": parameter, "first_moment": state.firstMoment, "second_moment": state.secondMoment]
   }
 
-  func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy { Accuracy(reduction: ErrorBound.functions * steps) }
+  func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy {
+    Accuracy(reduction: ErrorBound.functions * steps)
+  }
 }
 
 /// Sums of each channel's elements over images and pixels.
@@ -153,7 +157,9 @@ struct ChannelSumCase: CaseDefinition {
     try b.output("sum", b.graph.apply(ChannelSum(), [b.source("x")])[0])
   }
 
-  func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] { ["sum": Reference.biasGradient(gradY: inputs["x"]!)] }
+  func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] {
+    ["sum": Reference.biasGradient(gradY: inputs["x"]!)]
+  }
   func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] { forward(inputs) }
 
   func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy {

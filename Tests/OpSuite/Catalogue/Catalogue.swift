@@ -75,7 +75,8 @@ public enum Catalogue {
     case 6...7:
       return OpCase(
         TransposedConvolutionCase(
-          n: n, c: upTo(24), o: upTo(12), h: upTo(40), w: upTo(70), view: wide && h * w >= 16 ? view : .plain, twice: chance),
+          n: n, c: upTo(24), o: upTo(12), h: upTo(40), w: upTo(70), view: wide && h * w >= 16 ? view : .plain,
+          twice: chance),
         seed: seed)
     case 8...9:
       return OpCase(
@@ -84,9 +85,13 @@ public enum Catalogue {
           offset: pick([0, 0, 30, 1000])), seed: seed)
     case 10:
       return OpCase(
-        MaterializeCase(n: n, c: upTo(9), h: h + 3, w: w + 3, view: view, consumers: view.isTrained ? pick(MaterializeCase.Consumers.allCases) : .one),
+        MaterializeCase(
+          n: n, c: upTo(9), h: h + 3, w: w + 3, view: view,
+          consumers: view.isTrained ? pick(MaterializeCase.Consumers.allCases) : .one),
         seed: seed)
-    case 11: return OpCase(MaxPoolCase(n: n, c: upTo(9), h: h + 2, w: w + 2, view: view, twice: chance && view.isTrained), seed: seed)
+    case 11:
+      return OpCase(
+        MaxPoolCase(n: n, c: upTo(9), h: h + 2, w: w + 2, view: view, twice: chance && view.isTrained), seed: seed)
     case 12: return OpCase(ConcatenationCase(n: n, a: upTo(9), b: upTo(9), h: h, w: w, twice: chance), seed: seed)
     default:
       return OpCase(

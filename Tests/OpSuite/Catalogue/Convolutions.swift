@@ -31,7 +31,8 @@ extension Catalogue {
     return counts.indices.map { index in
       OpCase(
         ConvolutionCase(
-          n: 1 + index % 2, channels: [counts[index]], h: 10, w: 17, branches: [(counts[(index * 7 + 5) % counts.count], 1)]),
+          n: 1 + index % 2, channels: [counts[index]], h: 10, w: 17,
+          branches: [(counts[(index * 7 + 5) % counts.count], 1)]),
         seed: UInt64(index + 1))
     } + [
       // The network's widest layers, on a small plane.
@@ -96,10 +97,12 @@ extension Catalogue {
     for (index, pair) in pairs.enumerated() {
       cases.append(
         ConvolutionCase(
-          n: 1 + index % 2, channels: [3 + index, 9 - index], views: pair, h: 16 + index, w: 31 + index, branches: [(8 + index, 1)]))
+          n: 1 + index % 2, channels: [3 + index, 9 - index], views: pair, h: 16 + index, w: 31 + index,
+          branches: [(8 + index, 1)]))
     }
     cases.append(ConvolutionCase(channels: [32, 33], views: [.relu, .plain], h: 8, w: 17, branches: [(17, 1)]))
-    cases.append(ConvolutionCase(channels: [1, 1], views: [.plain, .relu], h: 17, w: 15, kernel: 1, branches: [(1, 1)]))
+    cases.append(
+      ConvolutionCase(channels: [1, 1], views: [.plain, .relu], h: 17, w: 15, kernel: 1, branches: [(1, 1)]))
     cases.append(ConvolutionCase(channels: [4, 5], views: [.relu, .plain], h: 17, w: 15, branches: [(3, 2), (9, 4)]))
     return cases.map { OpCase($0, seed: 5) }
   }()
@@ -111,6 +114,8 @@ extension Catalogue {
     ConvolutionCase(channels: [3], h: 4, w: 3, branches: [(1, 1), (1, 2), (1, 4), (1, 8), (1, 12)]),
     ConvolutionCase(channels: [33], views: [.relu], h: 17, w: 32, branches: [(17, 1), (16, 2), (17, 4)], bias: false),
     ConvolutionCase(channels: [5], h: 12, w: 13, branches: [(5, 1), (3, 2)], twice: true),
+    // Branches of one channel and of many: the columns of the narrow one are the longer.
+    ConvolutionCase(n: 2, channels: [8], h: 50, w: 57, branches: [(22, 1), (1, 2), (8, 4)], bias: false),
   ].map { OpCase($0, seed: 6) }
 
   /// A batch norm after the convolution: its gradient reaches the weights and the input as a view.
@@ -123,7 +128,8 @@ extension Catalogue {
       ConvolutionCase(n: 1, channels: [8], views: [.relu], h: 33, w: 65, branches: [(8, 1)], tail: relu),
       ConvolutionCase(n: 5, channels: [17], views: [.relu], h: 7, w: 16, branches: [(15, 1)], bias: false, tail: relu),
       ConvolutionCase(n: 1, channels: [5, 7], views: [.plain, .relu], h: 31, w: 32, branches: [(16, 1)], tail: relu),
-      ConvolutionCase(n: 2, channels: [6], views: [.relu], h: 12, w: 13, branches: [(7, 1), (7, 2), (7, 4)], tail: relu),
+      ConvolutionCase(
+        n: 2, channels: [6], views: [.relu], h: 12, w: 13, branches: [(7, 1), (7, 2), (7, 4)], tail: relu),
       ConvolutionCase(n: 2, channels: [12], h: 9, w: 14, kernel: 1, branches: [(5, 1)], tail: relu),
       ConvolutionCase(n: 1, channels: [5], h: 27, w: 30, branches: [(6, 9)], tail: relu),
       ConvolutionCase(n: 1, channels: [3], h: 127, w: 130, branches: [(4, 1)], tail: relu),
@@ -149,7 +155,8 @@ extension Catalogue {
     let odd = [1, 3, 8, 9, 17, 33, 2]
     for index in edges.indices {
       let definition = TransposedConvolutionCase(
-        n: index % 5 + 1, c: odd[index % odd.count], o: odd[(index + 2) % odd.count] / 2 + 1, h: edges[(index * 5 + 3) % 11],
+        n: index % 5 + 1, c: odd[index % odd.count], o: odd[(index + 2) % odd.count] / 2 + 1,
+        h: edges[(index * 5 + 3) % 11],
         w: edges[index])
       cases.append(OpCase(definition, seed: UInt64(index + 1)))
     }

@@ -37,7 +37,8 @@ public struct Coverage: Sendable {
     for file in ProgramCache.files {
       guard let source = ProgramCache.source(file) else { continue }
       let words = source.split { !($0.isLetter || $0.isNumber || $0 == "_") }
-      for (index, word) in words.enumerated() where word == "__kernel" && index + 2 < words.count && words[index + 1] == "void" {
+      for (index, word) in words.enumerated()
+      where word == "__kernel" && index + 2 < words.count && words[index + 1] == "void" {
         found.append((String(words[index + 2]), file))
       }
     }

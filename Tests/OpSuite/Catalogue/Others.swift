@@ -20,7 +20,9 @@ extension Catalogue {
       }
     }
     // Planes at the end of a run of 8192 pixels, and beyond it by one.
-    for width in [8191, 8192, 8193] { cases.append(OpCase(BatchNormCase(n: 1, c: 2, h: 1, w: width, relu: true), seed: 2)) }
+    for width in [8191, 8192, 8193] {
+      cases.append(OpCase(BatchNormCase(n: 1, c: 2, h: 1, w: width, relu: true), seed: 2))
+    }
     for offset in [0, 30.0, 1000] {
       cases.append(OpCase(BatchNormCase(n: 1, c: 1, h: 2048, w: 2048, relu: true, offset: offset), seed: 2))
     }
@@ -53,7 +55,8 @@ extension Catalogue {
     ]
     + edges.enumerated().map { index, edge in
       OpCase(
-        ReLUCase(n: index % 3 + 1, c: index % 4 + 1, h: edges[(index * 5 + 3) % edges.count], w: edge, twice: index % 3 == 0),
+        ReLUCase(
+          n: index % 3 + 1, c: index % 4 + 1, h: edges[(index * 5 + 3) % edges.count], w: edge, twice: index % 3 == 0),
         seed: UInt64(index + 1))
     }
 
@@ -64,7 +67,8 @@ extension Catalogue {
     ]
     for (index, edge) in edges.enumerated() {
       let definition = MaxPoolCase(
-        n: index % 5 + 1, c: index % 4 + 1, h: max(2, edges[(index * 5 + 3) % edges.count]), w: max(2, edge), ties: index % 2 == 0)
+        n: index % 5 + 1, c: index % 4 + 1, h: max(2, edges[(index * 5 + 3) % edges.count]), w: max(2, edge),
+        ties: index % 2 == 0)
       cases.append(OpCase(definition, seed: UInt64(index + 1)))
     }
     for view in [Operand.View.norm, .relu, .reluEval] {
@@ -82,7 +86,8 @@ extension Catalogue {
     + edges.enumerated().map { index, edge in
       OpCase(
         ConcatenationCase(
-          n: index % 5 + 1, a: [1, 3, 7][index % 3], b: [5, 1, 2, 9][index % 4], h: edges[(index * 5 + 3) % edges.count],
+          n: index % 5 + 1, a: [1, 3, 7][index % 3], b: [5, 1, 2, 9][index % 4],
+          h: edges[(index * 5 + 3) % edges.count],
           w: edge, twice: index % 4 == 0), seed: UInt64(index + 1))
     }
 
@@ -106,7 +111,8 @@ extension Catalogue {
   static let optimizers: [OpCase] =
     [OpCase(AdamCase(count: 37), tier: .quick)]
     + [
-      AdamCase(count: 1), AdamCase(count: 15), AdamCase(count: 16), AdamCase(count: 17), AdamCase(count: 10_000, steps: 10),
+      AdamCase(count: 1), AdamCase(count: 15), AdamCase(count: 16), AdamCase(count: 17),
+      AdamCase(count: 10_000, steps: 10),
       AdamCase(count: 100, decay: 0.01), AdamCase(count: 130, steps: 5, rate: 1e-3, decay: 0.1, gradientScale: 0.25),
       AdamCase(count: 65, rate: 0.01, gradientScale: 3, beta1: 0.5, beta2: 0.9, epsilon: 1e-3),
     ].map { OpCase($0, seed: 2) }
@@ -115,9 +121,12 @@ extension Catalogue {
     [OpCase(ChannelSumCase(), tier: .quick), OpCase(SumOfSquaresCase(), tier: .quick)]
     + edges.enumerated().map { index, edge in
       OpCase(
-        ChannelSumCase(n: index % 5 + 1, c: [1, 3, 17, 130][index % 4], h: edges[(index * 5 + 3) % edges.count], w: edge),
+        ChannelSumCase(
+          n: index % 5 + 1, c: [1, 3, 17, 130][index % 4], h: edges[(index * 5 + 3) % edges.count], w: edge),
         seed: UInt64(index + 1))
     }
-    + [ChannelSumCase(n: 2, c: 2, h: 1, w: 8193), ChannelSumCase(n: 1, c: 1, h: 1024, w: 1024)].map { OpCase($0, seed: 2) }
+    + [ChannelSumCase(n: 2, c: 2, h: 1, w: 8193), ChannelSumCase(n: 1, c: 1, h: 1024, w: 1024)].map {
+      OpCase($0, seed: 2)
+    }
     + [1, 15, 16, 17, 4095, 4096, 4097, 1_000_003].map { OpCase(SumOfSquaresCase(count: $0), seed: 2) }
 }

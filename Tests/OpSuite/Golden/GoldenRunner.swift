@@ -122,7 +122,8 @@ public struct GoldenRunner {
         definition,
         [
           CaseInput("logits", try golden.tensor("logits").asMap, needsGradient: true),
-          CaseInput("target", try golden.tensor("target").asMap), CaseInput("grad_loss", Tensor64([4], [1.0, 0, 0, 0])),
+          CaseInput("target", try golden.tensor("target").asMap),
+          CaseInput("grad_loss", Tensor64([4], [1.0, 0, 0, 0])),
         ])
       // The engine gives the loss with its parts; the file, the loss.
       if let loss = got["loss"] { got["loss"] = Tensor64(try golden.tensor("loss").shape, [loss.values[0]]) }
@@ -145,7 +146,8 @@ public struct GoldenRunner {
     let (n, c, h, w) = x.nchw
     let kernel = weight.shape[2]
     guard weight.shape[3] == kernel else {
-      throw EngineError.unsupported(operation: golden.operation, problem: "the engine's kernels are square, not \(weight.shape)")
+      throw EngineError.unsupported(
+        operation: golden.operation, problem: "the engine's kernels are square, not \(weight.shape)")
     }
     var definition = ConvolutionCase(
       n: n, channels: [c], h: h, w: w, kernel: kernel, branches: [(weight.shape[0], dilation)], padding: padding)
@@ -155,7 +157,8 @@ public struct GoldenRunner {
     var spread = Tensor64(zeros: [n, weight.shape[0], max(1, oh), max(1, ow)])
     let (sn, sc, sh, sw) = gradY.nchw
     guard (sh - 1) * stride < oh, (sw - 1) * stride < ow, sn == n, sc == weight.shape[0] else {
-      throw EngineError.shape(operation: "convolution", problem: "a gradient \(gradY.shape) does not fit an input \(x.shape)")
+      throw EngineError.shape(
+        operation: "convolution", problem: "a gradient \(gradY.shape) does not fit an input \(x.shape)")
     }
     /// Offsets of each output in the strided and in the full plane.
     func forEachOutput(_ body: (_ strided: Int, _ full: Int) -> Void) {
@@ -170,7 +173,9 @@ public struct GoldenRunner {
       CaseInput("x", x, needsGradient: true), CaseInput("weight", weight, .slab(.parameters), needsGradient: true),
       CaseInput("grad_y", spread),
     ]
-    if let bias = golden.tensors["bias"] { inputs.append(CaseInput("bias", bias, .slab(.parameters), needsGradient: true)) }
+    if let bias = golden.tensors["bias"] {
+      inputs.append(CaseInput("bias", bias, .slab(.parameters), needsGradient: true))
+    }
     var got = try run(definition, inputs) { name, _ in name }
     if stride > 1, let full = got["y"] {
       var y = Tensor64(zeros: gradY.shape)

@@ -146,7 +146,8 @@ private struct Run {
           (at..<end).first { memory[$0].bitPattern != pattern.bitPattern }
         }
         if let bad {
-          problems.append("wrote out of bounds: element \(bad) of \(place), between \(before) and \(after), is \(memory[bad])")
+          problems.append(
+            "wrote out of bounds: element \(bad) of \(place), between \(before) and \(after), is \(memory[bad])")
         }
       }
       for region in (owned[home] ?? []).sorted(by: { $0.start < $1.start }) {

@@ -70,7 +70,8 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a gradient table without its mean term", in: "batch_norm.cl", caughtBy: "batch_norm/",
       ("to[4] = -scale * (sums.x / count);", "to[4] = 0.0f;")),
     Mutation(
-      "the last of equal maxima", in: "max_pool.cl", caughtBy: "max_pool/", ("if (v[i] > v[best])", "if (v[i] >= v[best])")),
+      "the last of equal maxima", in: "max_pool.cl", caughtBy: "max_pool/",
+      ("if (v[i] > v[best])", "if (v[i] >= v[best])")),
     Mutation(
       "an odd edge left unwritten", in: "max_pool.cl", caughtBy: "max_pool/",
       ("if (in_width & 1) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;", "")),

@@ -31,11 +31,13 @@ public struct ConvolutionInputGradient: Operation {
       return shape.branches.map { TileKernel.packedBytes(out: input.c, in: $0.channels, taps: shape.taps) }
     case .cpuPath:
       let most = shape.branches.map(\.channels).max() ?? 0
-      return [
+      // A narrow branch takes longer runs, so the widest branch's columns need not be the largest.
+      let columns = shape.branches.map {
         CPUColumns.scratchBytes(
-          rows: most * shape.taps, plane: input.plane, kernel: shape.kernel, dilation: shape.largestDilation,
-          outWidth: input.w, device), input.c * most * shape.taps * 4,
-      ]
+          rows: $0.channels * shape.taps, plane: input.plane, kernel: shape.kernel, dilation: $0.dilation,
+          outWidth: input.w, device)
+      }
+      return [columns.max() ?? 0, input.c * most * shape.taps * 4]
     }
   }
 
