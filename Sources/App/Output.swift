@@ -1,6 +1,55 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import ArgumentParser
+import Engine
+import Foundation
 
 /// Hands what was printed to whoever reads standard output.
 func flushOutput() { fflush(nil) }
+
+/// Where `--json` goes: "-" is standard output, and tables then go to standard error.
+struct JSONOutput {
+  let path: String?
+
+  var takesStandardOutput: Bool { path == "-" }
+
+  /// Prints for people: to standard output, or to standard error where JSON has it.
+  func say(_ text: String) {
+    if takesStandardOutput { printError(text) } else { print(text) }
+  }
+
+  func write(_ value: some Encodable) throws {
+    guard let path else { return }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let data = try encoder.encode(value)
+    if path == "-" {
+      print(String(decoding: data, as: UTF8.self))
+      return
+    }
+    do { try data.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
+      throw EngineError.file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+    }
+  }
+}
+
+/// The backend for `--device`; says what was passed over.
+func chooseBackend(_ selector: String) throws -> any Backend {
+  let (backend, reason, passedOver) = try DeviceSelection.backend(selector)
+  for rejection in passedOver { printError("warning: passed over \(rejection.device): \(rejection.reason)") }
+  if selector == "auto" { printError("device: \(backend.name) (\(reason))") }
+  return backend
+}
+
+/// A table with columns padded to their widest cell; the first column to the left, the others to the right.
+func table(_ header: [String], _ rows: [[String]]) -> String {
+  let all = [header] + rows
+  let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+  return all.map { row in
+    row.enumerated().map { column, cell in
+      let padding = String(repeating: " ", count: widths[column] - cell.count)
+      return column == 0 ? cell + padding : padding + cell
+    }.joined(separator: "  ")
+  }.joined(separator: "\n")
+}
+
+/// Three decimals.
+func decimals(_ value: Double) -> String { String(format: "%.3f", value) }

@@ -1,0 +1,77 @@
+import ArgumentParser
+import Engine
+
+/// `glomseg devices`.
+struct DevicesCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "devices", abstract: "List the OpenCL devices and the CPU path, and say which one 'auto' takes.",
+    discussion: "Example: glomseg devices --json -")
+
+  @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
+
+  private struct Device: Encodable {
+    let selector: String
+    let name: String
+    let platform: String
+    let driver: String
+    let version: String
+    let kind: String
+    let compute_units: Int
+    let memory_bytes: Int
+    let max_allocation_bytes: Int
+    let local_bytes: Int
+    let alignment_bytes: Int
+    let available: Bool
+  }
+  private struct Rejection: Encodable {
+    let device: String
+    let reason: String
+  }
+  private struct Result: Encodable {
+    let devices: [Device]
+    let cpu: String
+    let auto: String
+    let reason: String
+    let passed_over: [Rejection]
+  }
+
+  func run() throws {
+    try failing {
+      let output = JSONOutput(path: json)
+      let devices = OpenCLDevice.all()
+      for device in devices {
+        output.say(
+          """
+          \(device.selector)  \(device.name) (\(device.kind.rawValue))
+            platform        \(device.platformName), \(device.platformVersion)
+            driver          \(device.driverVersion), \(device.deviceVersion)
+            compute units   \(device.computeUnits)
+            memory          \(formatBytes(device.memoryBytes)), \(formatBytes(device.maxAllocationBytes)) in one piece
+            local memory    \(formatBytes(device.localBytes))
+            alignment       \(device.alignmentBytes) bytes
+          """)
+      }
+      if devices.isEmpty { output.say("no OpenCL device: no driver is installed, or its devices are not usable") }
+      let cpu = CPUBackend()
+      output.say(
+        """
+        cpu  \(cpu.traits.name)
+          threads         \(cpu.traits.computeUnits)
+          memory          \(formatBytes(cpu.traits.memoryBytes))
+        """)
+      let (backend, reason, passedOver) = try DeviceSelection.backend("auto")
+      for rejection in passedOver { output.say("passed over \(rejection.device): \(rejection.reason)") }
+      output.say("auto takes \(backend.name): \(reason)")
+      try output.write(
+        Result(
+          devices: devices.map {
+            Device(
+              selector: $0.selector, name: $0.name, platform: $0.platformName, driver: $0.driverVersion,
+              version: $0.deviceVersion, kind: $0.kind.rawValue, compute_units: $0.computeUnits,
+              memory_bytes: $0.memoryBytes, max_allocation_bytes: $0.maxAllocationBytes, local_bytes: $0.localBytes,
+              alignment_bytes: $0.alignmentBytes, available: $0.isAvailable)
+          }, cpu: cpu.traits.name, auto: backend.name, reason: reason,
+          passed_over: passedOver.map { Rejection(device: $0.device, reason: $0.reason) }))
+    }
+  }
+}

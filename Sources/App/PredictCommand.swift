@@ -1,0 +1,98 @@
+import ArgumentParser
+import Datasets
+import Engine
+import Foundation
+import Images
+import Runs
+
+/// `glomseg predict`.
+struct PredictCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "predict", abstract: "Write masks of images, and panels of image, truth and prediction.",
+    discussion: """
+      IMAGES are PNG or JPEG files, folders of them, or data sets in the KPIs layout, whose masks then stand in the panels
+      (truth green, prediction yellow). Masks have the image's size.
+
+      Example: glomseg predict runs/first data --split validation --panels -o predictions
+      """)
+
+  @Argument(help: "Folder of a run (its best model), or a model file.") var model: String
+  @Argument(help: "Images, folders of images, or data sets.") var images: [String]
+  @Option(name: [.customShort("o"), .long], help: "Folder to write into.") var output: String
+  @Option(help: "Of data sets: train, validation, test, or all.") var split = "all"
+  @Option(help: "Probability above which a pixel is foreground.") var threshold = 0.5
+  @Option(help: "Side that images are resized to (default: the model's).") var patch: Int?
+  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Flag(help: "Also write probability maps.") var probabilities = false
+  @Flag(help: "Also write panels: image | truth (where known) | prediction.") var panels = false
+
+  func validate() throws {
+    guard threshold > 0, threshold < 1 else { throw ValidationError("--threshold should be between 0 and 1.") }
+    guard split == "all" || Split(rawValue: split) != nil else {
+      throw ValidationError("--split should be train, validation, test or all.")
+    }
+    guard !images.isEmpty else { throw ValidationError("Name at least one image or folder.") }
+  }
+
+  func run() throws {
+    try failing {
+      var items: [(image: String, truth: String?)] = []
+      for path in images { items += try find(path) }
+      guard !items.isEmpty else { throw RunError.request("no PNG or JPEG images in \(images.joined(separator: ", "))") }
+      let names = items.map { stem($0.image) }
+      if let double = Dictionary(grouping: names, by: { $0 }).first(where: { $0.value.count > 1 })?.key {
+        throw RunError.request("two images are named \(double): predict them into different folders")
+      }
+      try makeFolder(output)
+      let loaded = try LoadedModel(model, device: device, patch: patch)
+      let predictor = Predictor(loaded.session, patch: loaded.patch, threshold: threshold)
+      for (index, item) in items.enumerated() {
+        let image = try ImageFile.read(item.image, channels: 3)
+        let map = try predictor.probabilities(image)
+        let mask = predictor.mask(map)
+        let name = output + "/" + names[index]
+        try ImageFile.writePNG(mask, to: name + "_mask.png")
+        if probabilities { try ImageFile.writePNG(map, to: name + "_probability.png") }
+        if panels {
+          var truth = try item.truth.map { try ImageFile.read($0, channels: 1) }
+          if var known = truth {
+            for i in known.bytes.indices { known.bytes[i] = known.bytes[i] >= PatchSample.foregroundThreshold ? 255 : 0 }
+            truth = known
+          }
+          try ImageFile.writePNG(Predictor.panel(image, truth: truth, prediction: mask), to: name + "_panel.png")
+        }
+        if isatty(2) == 1 { writeError("\r\u{1B}[K\(index + 1) of \(items.count) images") }
+      }
+      if isatty(2) == 1 { writeError("\r\u{1B}[K") }
+      print("\(items.count) masks\(panels ? " and panels" : "") in \(output)")
+    }
+  }
+
+  /// The images behind an argument; in the KPIs layout with their masks.
+  private func find(_ path: String) throws -> [(image: String, truth: String?)] {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      throw RunError.file(path: path, problem: "there is no such image or folder")
+    }
+    guard isFolder.boolValue else { return [(path, nil)] }
+    if let data = try? PatchDataset.scan(root: path), !data.pairs.isEmpty {
+      let pairs = try Split(rawValue: split).map { try data.requirePairs(in: $0) } ?? data.pairs
+      return pairs.map { ($0.imagePath, $0.maskPath) }
+    }
+    let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+    let suffixes = [".png", ".jpg", ".jpeg"]
+    return names.filter { name in suffixes.contains { name.lowercased().hasSuffix($0) } }.map { (path + "/" + $0, nil) }
+  }
+
+  /// A file's name without folder and suffix, and without the KPIs layout's _img.
+  private func stem(_ path: String) -> String {
+    let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+    return name.hasSuffix("_img") ? String(name.dropLast(4)) : name
+  }
+}
+
+func makeFolder(_ path: String) throws {
+  do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
+    throw RunError.file(path: path, problem: "cannot be made: \(error.localizedDescription)")
+  }
+}

@@ -1,0 +1,81 @@
+import Engine
+import Foundation
+import Runs
+
+/// Shows a run on standard error: a bar that is drawn over where that is a terminal, else a line now and then.
+final class Progress {
+  private let isTerminal = isatty(2) == 1
+  private var lastShown = 0.0
+  private var barShown = false
+  private var stepSeconds = 0.0
+  private let epochs: Int
+
+  init(epochs: Int) { self.epochs = epochs }
+
+  func show(_ event: TrainingRun.Event) {
+    switch event {
+    case .step(let step, let epoch, let done, let all, let mean):
+      let now = monotonicSeconds()
+      if stepSeconds == 0 { stepSeconds = step.seconds }
+      stepSeconds = 0.9 * stepSeconds + 0.1 * step.seconds
+      guard now - lastShown > (isTerminal ? 0.2 : 30) else { return }
+      if lastShown == 0, !isTerminal {
+        lastShown = now
+        return
+      }
+      lastShown = now
+      let batches = Double(done) / Double(all)
+      let rate = Double(done) / max(1e-9, secondsInEpoch(now))
+      let left = (Double(all - done) + Double(all * (epochs - epoch))) / max(1e-9, rate)
+      let text =
+        "epoch \(epoch)/\(epochs) \(bar(batches)) loss \(decimals(mean)) \(String(format: "%.1f", rate)) images/s, "
+        + "\(duration(left)) left"
+      draw(text)
+    case .validating(let done, let all):
+      if done == all { epochStart = nil }
+      guard isTerminal, monotonicSeconds() - lastShown > 0.2 else { return }
+      lastShown = monotonicSeconds()
+      draw("validating \(bar(Double(done) / Double(all)))")
+    case .epoch(let record, let isBest):
+      epochStart = nil
+      clear()
+      var text = "epoch \(record.epoch)/\(epochs)  loss \(decimals(record.trainLoss))"
+      if let scores = record.validation {
+        text +=
+          "  validation F1 \(decimals(scores.f1)) precision \(decimals(scores.precision)) recall \(decimals(scores.recall))"
+          + " accuracy \(decimals(scores.accuracy)) Dice \(decimals(scores.diceMean))"
+      }
+      printError(text + "  \(String(format: "%.1f", record.seconds)) s" + (isBest ? "  (best)" : ""))
+    }
+  }
+
+  private var epochStart: Double?
+
+  private func secondsInEpoch(_ now: Double) -> Double {
+    if let epochStart { return now - epochStart }
+    epochStart = now - stepSeconds
+    return stepSeconds
+  }
+
+  private func bar(_ share: Double) -> String {
+    let width = 24
+    let full = Int((share * Double(width)).rounded(.down))
+    return "[" + String(repeating: "=", count: full) + String(repeating: " ", count: width - full) + "]"
+  }
+
+  private func duration(_ seconds: Double) -> String {
+    let s = Int(seconds)
+    return s >= 3600 ? "\(s / 3600) h \(s / 60 % 60) min" : s >= 60 ? "\(s / 60) min \(s % 60) s" : "\(s) s"
+  }
+
+  private func draw(_ text: String) {
+    guard isTerminal else { return printError(text) }
+    writeError("\r\u{1B}[K" + text)
+    barShown = true
+  }
+
+  func clear() {
+    if barShown { writeError("\r\u{1B}[K") }
+    barShown = false
+  }
+}

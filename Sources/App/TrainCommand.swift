@@ -1,0 +1,130 @@
+import ArgumentParser
+import Datasets
+import Engine
+import Foundation
+import Runs
+
+/// `glomseg train`.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train", abstract: "Train a model on a data set in the KPIs layout.",
+    discussion: """
+      DATA holds train/<group>/<case>/{img,mask}/<prefix>_<index>_<x>_<y>_{img,mask}.jpg and, for validation, the same under
+      validation/. The run's folder gets best.safetensors, last.safetensors, resume.safetensors, history.csv, run.jsonl,
+      config.yaml and curves.png. Ctrl-C finishes the step, saves and exits; --resume goes on from there exactly.
+
+      Settings come from the command line, else from --config, else from the defaults shown.
+
+      Example: glomseg train data -o runs/first --patch 256 --batch 8 --lr 1e-3 --epochs 24 --flips --turns
+      """)
+
+  @Argument(help: "Folder of the data set.") var data: String
+  @Option(name: [.customShort("o"), .long], help: "Folder of the run (default: runs/<patch>-<base>-<seed>).") var output: String?
+  @Option(help: "YAML file of settings, named as in a run's config.yaml.") var config: String?
+  @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
+  @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
+  @Option(help: "Patches per step (1).") var batch: Int?
+  @Option(help: "Passes over the training patches (20).") var epochs: Int?
+  @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
+  @Option(help: "Decoupled weight decay, as AdamW (0).") var weightDecay: Double?
+  @Option(help: "Share of BCE in the loss; the rest is 1 - Dice (0.8).") var bceWeight: Double?
+  @Option(help: "Weight of foreground pixels in BCE (25).") var posWeight: Double?
+  @Option(help: "Smooth term of Dice (1e-6).") var diceSmooth: Double?
+  @Flag(inversion: .prefixedNo, help: "Flip patches at random (no).") var flips: Bool?
+  @Flag(inversion: .prefixedNo, help: "Turn patches by quarter turns at random (no).") var turns: Bool?
+  @Option(help: "Random change of brightness, up to this share (0).") var brightness: Double?
+  @Option(help: "Random change of contrast, up to this share (0).") var contrast: Double?
+  @Option(help: "Seed of starting values, order and augmentation (0).") var seed: UInt64?
+  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
+  @Option(help: "Threads that decode ahead of the device (1).") var threads: Int?
+  @Option(help: "Memory for decoded patches, MiB (1024).") var cacheMib: Int?
+  @Flag(help: "Leave out images without a mask, broken files and the like, and list them.") var skipBad = false
+  @Flag(help: "Go on with the run in the output folder.") var resume = false
+
+  private var options: RunOptions {
+    var options = RunOptions()
+    options.patch = patch
+    options.base = base
+    options.batch = batch
+    options.epochs = epochs
+    options.learning_rate = learningRate
+    options.weight_decay = weightDecay
+    options.bce_weight = bceWeight
+    options.pos_weight = posWeight
+    options.dice_smooth = diceSmooth
+    options.flips = flips
+    options.turns = turns
+    options.brightness = brightness
+    options.contrast = contrast
+    options.seed = seed
+    options.device = device
+    options.threads = threads
+    options.cache_mib = cacheMib
+    return options
+  }
+
+  func run() throws { try failing { try train() } }
+
+  private func train() throws {
+    var given = options
+    if let config { given = given.over(try RunOptions.parse(readText(config), path: config)) }
+    if resume {
+      guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
+      let saved = RunDirectory(output).configuration
+      given = given.over(try RunOptions.parse(readText(saved), path: saved))
+    }
+    let configuration = try RunConfiguration(given)
+    let directory = RunDirectory(
+      output ?? "runs/patch\(configuration.patch)-base\(configuration.base)-seed\(configuration.seed)")
+    if !resume, directory.holdsRun {
+      throw RunError.file(
+        path: directory.path, problem: "holds a run already: go on with --resume, or choose another folder with -o")
+    }
+    let data = try loadDataset(data, skipBad: skipBad)
+    try directory.create()
+    let backend = try chooseBackend(configuration.device)
+    Interrupt.install()
+    let run = try TrainingRun(
+      configuration, data: data, directory: directory, backend: backend, resuming: resume)
+    let report = run.session.plan.report
+    printError(
+      "\(run.trainingCount) training and \(run.validationCount) validation patches, \(run.session.layout.trainableCount) "
+        + "parameters, \(formatBytes(report.peakBytes)) planned, on \(backend.name)")
+    if !run.hasValidation {
+      printError("there is no validation split: the best model is the one with the lowest training loss")
+    }
+    let progress = Progress(epochs: configuration.epochs)
+    defer { progress.clear() }
+    let outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show)
+    progress.clear()
+    switch outcome {
+    case .interrupted(let epoch):
+      printError(
+        "stopped in epoch \(epoch), all saved; go on with: glomseg train \(self.data) -o \(directory.path) --resume")
+    case .finished:
+      if let problem = Curves.draw(directory) { printError(problem) }
+      print("\(directory.path): best.safetensors, last.safetensors, history.csv, run.jsonl, config.yaml")
+    }
+  }
+}
+
+func readText(_ path: String) throws -> String {
+  do { return try String(contentsOfFile: path, encoding: .utf8) } catch {
+    throw RunError.file(path: path, problem: "cannot be read: \(error.localizedDescription)")
+  }
+}
+
+/// Scans and decodes a data set; faults end the command, or with `skipBad` are listed and left out.
+func loadDataset(_ root: String, skipBad: Bool) throws -> PatchDataset {
+  let terminal = isatty(2) == 1
+  let data = try PatchDataset.scan(root: root).verified { done, all in
+    if terminal, done % 16 == 0 || done == all { writeError("\r\u{1B}[Kchecking \(done) of \(all) patches") }
+  }
+  if terminal { writeError("\r\u{1B}[K") }
+  if skipBad {
+    for fault in data.faults { printError("left out: \(fault)") }
+  } else {
+    try data.requireFaultless()
+  }
+  return data
+}
