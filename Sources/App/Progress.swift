@@ -5,34 +5,28 @@ import Runs
 /// Shows a run on standard error: a bar that is drawn over where that is a terminal, else a line now and then.
 final class Progress {
   private let isTerminal = isatty(2) == 1
-  private var lastShown = 0.0
-  private var barShown = false
-  private var stepSeconds = 0.0
   private let epochs: Int
+  private var lastShown = monotonicSeconds()
+  private var barShown = false
+  /// When the epoch's first step here began, and the images that were done before it (in a resumed epoch).
+  private var epochStart: (seconds: Double, images: Int)?
 
   init(epochs: Int) { self.epochs = epochs }
 
   func show(_ event: TrainingRun.Event) {
     switch event {
-    case .step(let step, let epoch, let done, let all, let mean):
+    case .step(let step, let epoch, let images, let done, let all, let mean):
       let now = monotonicSeconds()
-      if stepSeconds == 0 { stepSeconds = step.seconds }
-      stepSeconds = 0.9 * stepSeconds + 0.1 * step.seconds
-      guard now - lastShown > (isTerminal ? 0.2 : 30) else { return }
-      if lastShown == 0, !isTerminal {
-        lastShown = now
-        return
-      }
+      if epochStart == nil { epochStart = (now - step.seconds, done - images) }
+      guard let epochStart, now - lastShown > (isTerminal ? 0.2 : 30) else { return }
       lastShown = now
-      let batches = Double(done) / Double(all)
-      let rate = Double(done) / max(1e-9, secondsInEpoch(now))
-      let left = (Double(all - done) + Double(all * (epochs - epoch))) / max(1e-9, rate)
-      let text =
-        "epoch \(epoch)/\(epochs) \(bar(batches)) loss \(decimals(mean)) \(String(format: "%.1f", rate)) images/s, "
-        + "\(duration(left)) left"
-      draw(text)
+      let rate = Double(done - epochStart.images) / max(1e-9, now - epochStart.seconds)
+      let left = Double(all - done + all * (epochs - epoch)) / max(1e-9, rate)
+      draw(
+        "epoch \(epoch)/\(epochs) \(bar(Double(done) / Double(all))) loss \(decimals(mean)) "
+          + "\(String(format: "%.1f", rate)) images/s, \(duration(left)) left")
     case .validating(let done, let all):
-      if done == all { epochStart = nil }
+      epochStart = nil
       guard isTerminal, monotonicSeconds() - lastShown > 0.2 else { return }
       lastShown = monotonicSeconds()
       draw("validating \(bar(Double(done) / Double(all)))")
@@ -47,14 +41,6 @@ final class Progress {
       }
       printError(text + "  \(String(format: "%.1f", record.seconds)) s" + (isBest ? "  (best)" : ""))
     }
-  }
-
-  private var epochStart: Double?
-
-  private func secondsInEpoch(_ now: Double) -> Double {
-    if let epochStart { return now - epochStart }
-    epochStart = now - stepSeconds
-    return stepSeconds
   }
 
   private func bar(_ share: Double) -> String {

@@ -6,7 +6,7 @@ import Foundation
 public final class TrainingRun {
   /// What happens, for a progress display.
   public enum Event {
-    case step(StepReport, epoch: Int, imagesDone: Int, imagesInEpoch: Int, meanLoss: Double)
+    case step(StepReport, epoch: Int, images: Int, imagesDone: Int, imagesInEpoch: Int, meanLoss: Double)
     case validating(done: Int, of: Int)
     case epoch(EpochRecord, isBest: Bool)
   }
@@ -71,7 +71,9 @@ public final class TrainingRun {
   public var validationCount: Int { validation.count }
 
   private func metadata() throws -> [String: String] {
-    let position = String(decoding: try JSONEncoder().encode(position), as: UTF8.self)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    let position = String(decoding: try encoder.encode(position), as: UTF8.self)
     return [
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
       "patches": "\(training.count)", "version": glomsegVersion,
@@ -111,7 +113,7 @@ public final class TrainingRun {
         try log.append(line(step, epoch))
         report(
           .step(
-            step, epoch: epoch, imagesDone: position.imagesDone, imagesInEpoch: training.count,
+            step, epoch: epoch, images: batch.count, imagesDone: position.imagesDone, imagesInEpoch: training.count,
             meanLoss: position.lossSum / Double(position.imagesDone)))
         if shouldStop() {
           try save()

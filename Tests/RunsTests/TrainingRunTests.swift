@@ -1,0 +1,119 @@
+import Datasets
+import Engine
+import Foundation
+import Testing
+
+@testable import Runs
+
+/// Whole runs on a tiny synthetic set, on every backend.
+@Suite(.serialized) struct TrainingRunTests {
+  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+
+  private func dataset() throws -> PatchDataset {
+    let path = folder + "/data"
+    try Synthesis.write(
+      to: path, options: .init(patchSize: 48, trainCount: 7, validationCount: 2, testCount: 1, seed: 3))
+    return try PatchDataset.scan(root: path).verified()
+  }
+
+  private func configuration(epochs: Int) throws -> RunConfiguration {
+    try RunConfiguration(
+      RunOptions.parse(
+        "patch: 32\nbase: 4\nbatch: 2\nepochs: \(epochs)\nlearning_rate: 0.001\nflips: true\nturns: true\ncontrast: 0.2\nseed: 5",
+        path: "test.yaml"))
+  }
+
+  private func bytes(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
+
+  @Test func resumingGivesTheBytesOfAnUninterruptedRun() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    for (index, backend) in try DeviceSelection.all().enumerated() {
+      let whole = RunDirectory(folder + "/whole\(index)")
+      try whole.create()
+      let straight = try TrainingRun(
+        configuration(epochs: 3), data: data, directory: whole, backend: backend, resuming: false)
+      #expect(try straight.run(shouldStop: { false }, report: { _ in }) == .finished)
+
+      // Stopped in the middle of the second epoch, then after its end, each time by a new run over the same folder.
+      let parts = RunDirectory(folder + "/parts\(index)")
+      try parts.create()
+      for (stopAfter, expected) in [(6, TrainingRun.Outcome.interrupted(epoch: 2)), (2, .interrupted(epoch: 2))] {
+        var steps = 0
+        let run = try TrainingRun(
+          configuration(epochs: 3), data: data, directory: parts, backend: backend, resuming: parts.holdsRun)
+        let outcome = try run.run(shouldStop: { steps >= stopAfter }) { event in
+          if case .step = event { steps += 1 }
+        }
+        #expect(outcome == expected)
+      }
+      let last = try TrainingRun(
+        configuration(epochs: 3), data: data, directory: parts, backend: backend, resuming: true)
+      #expect(try last.run(shouldStop: { false }, report: { _ in }) == .finished)
+
+      #expect(last.history.records.count == 3)
+      #expect(last.history.records.map(\.trainLoss) == straight.history.records.map(\.trainLoss), "\(backend.name)")
+      for (a, b) in [(whole.last, parts.last), (whole.best, parts.best), (whole.resume, parts.resume)] {
+        #expect(try bytes(a) == bytes(b), "\(backend.name): \(a) and \(b) differ")
+      }
+    }
+  }
+
+  @Test func evaluationSchemaAndPooling() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    let run = try TrainingRun(
+      configuration(epochs: 1), data: data, directory: directory, backend: CPUBackend(), resuming: false)
+    _ = try run.run(shouldStop: { false }, report: { _ in })
+    let file = try RunDirectory.modelFile(directory.path)
+    #expect(file == directory.best)
+    let (model, metadata) = try Checkpoint.open(file)
+    #expect(metadata["patch"] == "32")
+    let session = try InferenceSession(model, on: CPUBackend()) { state throws(EngineError) in
+      try Checkpoint.load(file, into: state)
+    }
+    let evaluation = try Evaluation.run(session, pairs: data.pairs, patch: 32, batch: 3, threshold: 0.5)
+    #expect(evaluation.patches == 10)
+    #expect(evaluation.groups.values.reduce(0) { $0 + $1.patches } == 10)
+    let validation = try Evaluation.run(
+      session, pairs: data.pairs(in: .validation), patch: 32, batch: 1, threshold: 0.5)
+    let recorded = try #require(run.history.records.last?.validation)
+    #expect(abs(validation.pooled.f1 - recorded.f1) < 1e-9)
+    let json = try JSONEncoder().encode(evaluation)
+    let object = try #require(try JSONSerialization.jsonObject(with: json) as? [String: Any])
+    #expect(Set(["pooled", "dice_mean", "patches", "groups", "splits", "cases", "threshold"]).isSubset(of: object.keys))
+  }
+
+  @Test func aModelOfAnotherWidthIsRefused() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    let run = try TrainingRun(
+      configuration(epochs: 1), data: data, directory: directory, backend: CPUBackend(), resuming: false)
+    _ = try run.run(shouldStop: { false }, report: { _ in })
+    #expect {
+      try InferenceSession(VariableUNet(base: 6), on: CPUBackend()) { state throws(EngineError) in
+        try Checkpoint.load(directory.last, into: state)
+      }
+    } throws: { error in
+      "\(error)".contains("enc1.double_conv.0.weight")
+    }
+  }
+
+  /// A NaN that a ReLU swallows on the way to the loss still shows in a gradient.
+  @Test func whatIsNotFiniteStopsTheStepAndKeepsTheParameters() throws {
+    let session = try TrainingSession(VariableUNet(base: 4), batch: 1, height: 16, width: 16, on: CPUBackend())
+    let before = try session.state.read(.parameters)
+    var images = [Float](repeating: 0.5, count: 3 * 256)
+    images[7] = .nan
+    #expect {
+      try session.step(images: images, target: [Float](repeating: 0, count: 256), count: 1, learningRate: 1e-3)
+    } throws: { error in
+      "\(error)".contains("is not finite at step 1")
+    }
+    #expect(try session.state.read(.parameters) == before)
+  }
+}
