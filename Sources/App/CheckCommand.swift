@@ -1,0 +1,218 @@
+import ArgumentParser
+import Engine
+import Foundation
+import OpSuite
+
+/// `glomseg check`.
+struct CheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check", abstract: "Compare every operation on a device with a reference in double precision.",
+    discussion: """
+      Example: glomseg check --device all
+      Example: glomseg check --device opencl --filter convolution/ --fuzz 50
+
+      Prints how many cases passed for each operation and how near the worst error came to its bound, and each failure
+      in full. Exits with 1 when a case fails or nothing was compared. A case's name, or a part of it, given to
+      --filter runs it again.
+      """)
+
+  @Option(help: "auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device.")
+  var device = "auto"
+  @Option(parsing: .upToNextOption, help: "Golden files, or folders of them, to check as well.") var golden: [String] = []
+  @Option(help: "Only cases whose name contains this, such as convolution/ or golden/.") var filter: String?
+  @Flag(help: "A short check: small cases that reach every kernel.") var quick = false
+  @Flag(help: "Also what breaks only at size: minutes, and gigabytes of memory.") var large = false
+  @Option(help: "Also this many random cases.") var fuzz = 0
+  @Option(help: "Seed of the random cases: the same seed gives the same cases.") var fuzzSeed: UInt64 = 2026
+  @Option(help: "Begin no case after this many seconds on a device; those left count as skipped, and are listed.")
+  var seconds: Double?
+  @Option(help: "Write JSON to a file, or to standard output with '-' (tables then go to standard error).")
+  var json: String?
+  @Option(help: "Write JUnit XML to a file.") var junit: String?
+  @Flag(name: .shortAndLong, help: "Name each case on standard error as it begins.") var verbose = false
+
+  func validate() throws {
+    if fuzz < 0 { throw ValidationError("--fuzz takes a number of cases, not \(fuzz).") }
+    if quick && large { throw ValidationError("--quick and --large exclude each other.") }
+    if let seconds, !(seconds > 0) { throw ValidationError("--seconds takes a positive number.") }
+  }
+
+  func run() throws {
+    try failing {
+      let output = JSONOutput(path: json)
+      for path in [json, junit] { try Self.requireWritable(path) }
+      let jobs = try selectJobs()
+      var report = CheckReport()
+      for target in try targets() { check(jobs, on: target, &report) }
+      for entry in report.entries where entry.outcome == .failed { output.say(entry.description + "\n") }
+      output.say(report.summary())
+      let skipped = report.count(.skipped)
+      if skipped > 0 { output.say("skipped: \(skipped) cases that \(seconds ?? 0) seconds left no time for") }
+      if fuzz > 0 { output.say("random cases: --fuzz \(fuzz) --fuzz-seed \(fuzzSeed)") }
+      output.say(report.verdict)
+      if let junit {
+        do { try Data(report.junit().utf8).write(to: URL(fileURLWithPath: junit), options: .atomic) } catch {
+          throw EngineError.file(path: junit, problem: "cannot be written: \(error.localizedDescription)")
+        }
+      }
+      try output.write(report.json)
+      guard report.passed else { throw ExitCode.failure }
+    }
+  }
+
+  /// Before an hour of work rather than after it.
+  private static func requireWritable(_ path: String?) throws {
+    guard let path, path != "-" else { return }
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+      throw EngineError.file(path: path, problem: "cannot be written: there is no folder \(folder)")
+    }
+  }
+
+  // MARK: What to run
+
+  /// Something to run on each device.
+  private enum Job {
+    case catalogue(OpCase)
+    case golden(GoldenCase)
+    /// A golden file that could not be read.
+    case broken(name: String, problem: String)
+
+    var name: String {
+      switch self {
+      case .catalogue(let opCase): opCase.name
+      case .golden(let golden): "golden/\(golden.name)"
+      case .broken(let name, _): name
+      }
+    }
+
+    var operation: String {
+      switch self {
+      case .catalogue(let opCase): opCase.operation
+      case .golden(let golden): "golden/\(golden.operation)"
+      case .broken: "golden/unreadable"
+      }
+    }
+
+    func run(on backend: any Backend) -> CheckReport.Entry {
+      switch self {
+      case .catalogue(let opCase): .init(CaseRunner.run(opCase, on: backend), operation: operation)
+      case .golden(let golden):
+        .init(GoldenRunner().run(golden, on: backend), name: name, operation: operation)
+      case .broken(let name, let problem):
+        .init(name: name, operation: operation, device: backend.name, outcome: .failed, problems: [problem])
+      }
+    }
+  }
+
+  /// - Throws: `.request` where a filter leaves nothing, ``GoldenError`` where a path holds no golden files.
+  private func selectJobs() throws -> [Job] {
+    var jobs = (quick ? Catalogue.quick : large ? Catalogue.all + Catalogue.large : Catalogue.all).map(Job.catalogue)
+    if fuzz > 0 { jobs += Catalogue.fuzz(count: fuzz, seed: fuzzSeed).map(Job.catalogue) }
+    for path in golden {
+      for file in try GoldenCase.files(at: path) {
+        do throws(GoldenError) { jobs.append(.golden(try GoldenCase(path: file))) } catch {
+          let name = URL(fileURLWithPath: file).lastPathComponent
+          jobs.append(.broken(name: "golden/\(name)", problem: error.description))
+        }
+      }
+    }
+    guard let filter else { return jobs }
+    let chosen = jobs.filter { $0.name.contains(filter) || $0.operation.contains(filter) }
+    guard !chosen.isEmpty else {
+      let operations = Set(jobs.map(\.operation)).sorted().joined(separator: ", ")
+      throw EngineError.request("no case's name contains '\(filter)'; the operations are \(operations)")
+    }
+    return chosen
+  }
+
+  // MARK: Where to run it
+
+  /// A device to check, or why it can't be opened.
+  private struct Target {
+    let device: CheckReport.Device
+    let backend: Result<any Backend, EngineError>
+  }
+
+  private func targets() throws -> [Target] {
+    guard device == "all" else {
+      let backend = try chooseBackend(device)
+      return [Target(device: .init(backend), backend: .success(backend))]
+    }
+    let cpu = CPUBackend()
+    var targets = [Target(device: .init(cpu), backend: .success(cpu))]
+    let found = OpenCLDevice.all()
+    for device in found {
+      do throws(EngineError) {
+        let backend = try OpenCLBackend(device)
+        targets.append(Target(device: .init(backend), backend: .success(backend)))
+      } catch {
+        let name = "\(device.selector) \(device.name)"
+        targets.append(Target(device: .init(name: name), backend: .failure(error)))
+      }
+    }
+    if found.isEmpty {
+      let error = EngineError.request(
+        "no OpenCL device was found, although 'all' promises one: install a driver such as PoCL (pocl-opencl-icd), or "
+          + "ask for --device cpu")
+      targets.append(Target(device: .init(name: "opencl"), backend: .failure(error)))
+    }
+    return targets
+  }
+
+  private func check(_ jobs: [Job], on target: Target, _ report: inout CheckReport) {
+    report.begin(target.device)
+    let backend: any Backend
+    switch target.backend {
+    case .success(let opened): backend = opened
+    case .failure(let error):
+      printError("glomseg: \(error)")
+      report.add(
+        .init(
+          name: "device/open", operation: "device", device: target.device.name, outcome: .failed,
+          problems: [error.description]))
+      return
+    }
+    let start = monotonicSeconds()
+    var told = start
+    printError("\(backend.name): \(jobs.count) cases")
+    for (index, job) in jobs.enumerated() {
+      if let seconds, monotonicSeconds() - start > seconds {
+        report.add(
+          .init(
+            name: job.name, operation: job.operation, device: backend.name, outcome: .skipped,
+            problems: ["no time was left"]))
+        continue
+      }
+      if verbose { printError("begin \(job.name)") }
+      let entry = job.run(on: backend)
+      report.add(entry)
+      if entry.outcome == .failed { printError("failed: \(entry.name) on \(entry.device)") }
+      if monotonicSeconds() - told > 5 {
+        told = monotonicSeconds()
+        printError("\(backend.name): \(index + 1) of \(jobs.count) cases, \(Int(told - start)) s")
+      }
+    }
+  }
+}
+
+extension CheckReport {
+  /// The last line.
+  var verdict: String {
+    let counts = "\(count(.passed)) passed, \(count(.failed)) failed, \(count(.skipped)) skipped"
+    return "\(passed ? "passed" : "FAILED"): \(counts) on \(devices.map(\.name).joined(separator: ", "))"
+  }
+}
+
+extension CheckReport.Device {
+  init(_ backend: any Backend) {
+    name = backend.name
+    if let device = (backend as? OpenCLBackend)?.device {
+      platform = "\(device.platformName), \(device.platformVersion)"
+      driver = device.driverVersion
+    } else {
+      platform = backend.traits.name
+    }
+  }
+}
