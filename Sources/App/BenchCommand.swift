@@ -10,7 +10,7 @@ struct BenchCommand: ParsableCommand {
   struct StepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "step", abstract: "Time whole training steps.",
-      discussion: "Example: glomseg bench step --patch 256 --base 16 --batch 16 --device cpu")
+      discussion: "Prints one line of JSON. Example: glomseg bench step --patch 256 --base 16 --batch 16 --device cpu")
 
     @Option(help: "Side of the square input, a multiple of 16.") var patch = 256
     @Option(help: "Channels of the first level (default: max(16, 64*patch/2048)).") var base: Int?
@@ -20,8 +20,10 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Also print where a step's time goes, by operation, from device events.") var profile = false
     @Flag(help: "Answer each line 'step' on standard input with one timed step, as JSON.") var serve = false
 
-    func run() throws {
-      let backend = try DeviceSelection.backend(device).backend
+    func run() throws { try failing { try measure() } }
+
+    private func measure() throws {
+      let backend = try chooseBackend(device)
       let benchmark = try StepBenchmark(patch: patch, base: base, batch: batch, backend: backend)
       if serve {
         _ = try benchmark.step()
