@@ -43,7 +43,7 @@ __kernel void batch_norm_partial(__global float *restrict partial, const __globa
   to[1] = square - deviation * deviation / count;
 }
 
-// table[c] = (mean, gamma / sigma, beta, 1 / sigma); running statistics as PyTorch keeps them.
+// table[c] = (mean, gamma / sigma, beta less the mean's rounding, 1 / sigma); running statistics as PyTorch keeps them.
 __kernel void batch_norm_table(__global float *restrict table, __global float *restrict running_mean,
                                __global float *restrict running_variance, const __global float *restrict partial,
                                const __global float *restrict gamma, const __global float *restrict beta, int channels,
@@ -72,8 +72,10 @@ __kernel void batch_norm_table(__global float *restrict table, __global float *r
   }
   float mean = first + shift, variance = squares / total;
   float inverse = 1.0f / sqrt(variance + epsilon);
+  // What rounding took from the mean goes into beta, so that a mean of a thousand sigma costs no digits.
+  float rounded = shift - (mean - first), scale = gamma[c] * inverse;
   __global float *to = table + 4 * (ulong)c;
-  to[0] = mean, to[1] = gamma[c] * inverse, to[2] = beta[c], to[3] = inverse;
+  to[0] = mean, to[1] = scale, to[2] = fma(-rounded, scale, beta[c]), to[3] = inverse;
   float unbiased = total > 1.0f ? squares / (total - 1.0f) : variance;
   running_mean[c] = (1.0f - momentum) * running_mean[c] + momentum * mean;
   running_variance[c] = (1.0f - momentum) * running_variance[c] + momentum * unbiased;

@@ -67,7 +67,9 @@ public struct BatchNorm: Operation {
         let inverse = 1 / (variance + Double(epsilon)).squareRoot()
         table[4 * c] = Float(mean)
         table[4 * c + 1] = Float(Double(context.inputs[1].data[c]) * inverse)
-        table[4 * c + 2] = context.inputs[2].data[c]
+        // What rounding took from the mean goes into beta, so that a mean of a thousand σ costs no digits.
+        let rounded = mean - Double(Float(mean))
+        table[4 * c + 2] = Float(Double(context.inputs[2].data[c]) - rounded * Double(table[4 * c + 1]))
         table[4 * c + 3] = Float(inverse)
         let unbiased = count > 1 ? variance * count / (count - 1) : variance
         runningMean[c] = (1 - momentum) * runningMean[c] + momentum * Float(mean)
