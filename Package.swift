@@ -34,15 +34,16 @@ let package = Package(
       name: "ImageCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
 
     // Swift: images and data sets know no engine; the engine knows no images.
+    .target(name: "Randomness", swiftSettings: strict),
     .target(name: "Images", dependencies: ["ImageCodecs"], swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["Images"], swiftSettings: strict),
+    .target(name: "Datasets", dependencies: ["Images", "Randomness"], swiftSettings: strict),
     .target(
-      name: "Engine", dependencies: ["CLBridge", "Kernels", "CBLAS", "VectorMath"],
+      name: "Engine", dependencies: ["CLBridge", "Kernels", "CBLAS", "VectorMath", "Randomness"],
       swiftSettings: strict),
     .target(
       name: "OpSuite", dependencies: ["Engine"], path: "Tests/OpSuite", swiftSettings: strict),
     .target(
-      name: "Benchmarks", dependencies: ["Engine"], path: "benchmarks/Sources", swiftSettings: strict),
+      name: "Benchmarks", dependencies: ["Engine", "Randomness"], path: "benchmarks/Sources", swiftSettings: strict),
     .target(
       name: "Runs", dependencies: ["Engine", "Datasets", "Images", yams], swiftSettings: strict),
     .executableTarget(
@@ -51,7 +52,7 @@ let package = Package(
       swiftSettings: strict),
 
     .testTarget(name: "ImagesTests", dependencies: ["Images"], swiftSettings: strict),
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Images"], swiftSettings: strict),
+    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Images", "Randomness"], swiftSettings: strict),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "OpSuite"], swiftSettings: strict),
     .testTarget(

@@ -1,3 +1,5 @@
+import Randomness
+
 /// Which random changes training patches undergo. Each can be left out.
 public struct Augmentation: Sendable, Equatable {
   /// Mirror left–right and top–bottom, each with probability ½.

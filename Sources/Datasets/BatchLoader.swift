@@ -1,3 +1,5 @@
+import Randomness
+
 /// Patches side by side, as a network takes them.
 public struct Batch: Sendable {
   public let epoch: Int

@@ -1,3 +1,4 @@
+import Randomness
 public import Images
 
 /// A made-up data set in the layout of the KPIs challenge, for trying the whole path without real slides.

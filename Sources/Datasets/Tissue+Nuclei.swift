@@ -1,3 +1,5 @@
+import Randomness
+
 import Glibc
 
 extension Tissue {

@@ -1,3 +1,5 @@
+import Randomness
+
 /// Smooth noise of −1 … 1 over a square: random values on a grid, joined by smoothstep.
 struct NoiseField {
   let values: [Float]

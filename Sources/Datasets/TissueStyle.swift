@@ -1,3 +1,5 @@
+import Randomness
+
 /// What the patches of one case have in common: its stain, its scanner, its disease.
 struct TissueStyle {
   /// Factors on the two stains' optical densities.

@@ -1,3 +1,4 @@
+import Randomness
 public import Engine
 
 #if canImport(Glibc)
@@ -16,7 +17,7 @@ public struct StepBenchmark {
   /// - Parameter base: nil follows the patch.
   public init(patch: Int, base: Int?, batch: Int, backend: any Backend) throws(EngineError) {
     let model = VariableUNet(base: base ?? VariableUNet.base(forPatch: patch))
-    var random = RandomSource(seed: 7)
+    var random = RandomSource(state: 7)
     images = (0..<batch * 3 * patch * patch).map { _ in Float(random.unit()) }
     target = (0..<batch * patch * patch).map { _ in random.unit() < 0.1 ? 1 : 0 }
     before = ProcessMemory.highWaterBytes()

@@ -1,3 +1,5 @@
+import Randomness
+
 /// Finds backends by name, and picks one.
 public enum DeviceSelection {
   /// A device that was passed over, and why.
@@ -90,7 +92,7 @@ enum SelfCheck {
     b.graph.keep(loss)
     let graph = try Differentiation.run(b.graph, seeds: [(value: loss, gradient: loss)]).graph
     let state = try backend.makeState(b.layout, slabs: [.parameters, .gradients, .running])
-    var random = RandomSource(seed: 1)
+    var random = RandomSource(state: 1)
     try state.write((0..<b.layout.count(of: .parameters)).map { _ in Float(random.unit() - 0.4) }, to: .parameters)
     let executable = try backend.load(Plan(graph, layout: b.layout, for: backend.traits), state: state)
     try executable.write((0..<2 * 3 * 16 * 32).map { _ in Float(random.unit()) }, to: image)

@@ -1,3 +1,5 @@
+import Randomness
+
 /// What one training step measured.
 public struct StepReport: Sendable, Equatable {
   /// From 1.
@@ -55,7 +57,7 @@ public final class TrainingSession {
   private static func initialize(
     _ state: any StateMemory, _ initializers: [ModelBuilder.Initializer], seed: UInt64
   ) throws(EngineError) {
-    var random = RandomSource(seed: seed)
+    var random = RandomSource(state: seed)
     for initializer in initializers {
       var values = [Float](repeating: 0, count: initializer.count)
       switch initializer.distribution {
