@@ -15,7 +15,7 @@
 __kernel void batch_norm_partial(__global float *restrict partial, const __global float *restrict z, int channels,
                                  int plane, int runs_per_image, int run_length) {
   int run = get_global_id(0), c = get_global_id(1), runs = get_global_size(0);
-  int n = run / runs_per_image, start = run % runs_per_image * run_length;
+  int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   const __global float *from = z + ((ulong)n * channels + c) * plane + start;
 
@@ -96,7 +96,7 @@ __kernel void batch_norm_gradient_partial(__global float *restrict partial, cons
                                           const __global float *restrict z, const __global float *restrict table,
                                           int channels, int plane, int runs_per_image, int run_length) {
   int run = get_global_id(0), c = get_global_id(1), runs = get_global_size(0);
-  int n = run / runs_per_image, start = run % runs_per_image * run_length;
+  int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
   const __global float *t = table + 4 * (ulong)c;

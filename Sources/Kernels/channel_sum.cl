@@ -8,7 +8,7 @@ __kernel void channel_sum_partial(__global float *restrict partial, const __glob
                                   int plane, int runs_per_image, int run_length) {
   int run = get_global_id(0), c = get_global_id(1);
   int runs = get_global_size(0);
-  int n = run / runs_per_image, start = run % runs_per_image * run_length;
+  int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   const __global float *from = x + ((ulong)n * channels + c) * plane + start;
   float16 sums = (float16)0.0f;

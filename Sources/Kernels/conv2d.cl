@@ -32,7 +32,7 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
                           int tile_height, int chunk, int accumulate,
                           __local float *restrict stage) {
   int tile_x = get_global_id(0) * TILE_W, tile_y = get_global_id(1) * tile_height;
-  int n = get_global_id(2) / groups, group = get_global_id(2) % groups;
+  int n = (int)get_global_id(2) / groups, group = (int)get_global_id(2) - n * groups;
   int o_begin = group * group_channels, o_end = min(o_begin + group_channels, out_channels);
   int in_channels = x0_used + (X1_MODE >= 0 ? x1_channels : 0);
   int rows = min(tile_height, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);

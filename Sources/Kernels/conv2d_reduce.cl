@@ -9,7 +9,7 @@ __kernel void conv2d_reduce(__global float *restrict dw, const __global float *r
   if (c >= in_channels || o >= out_channels) return;
   int blocks = (out_channels + BLOCK - 1) / BLOCK;
   ulong stride = (ulong)blocks * in_channels * taps * BLOCK;
-  const __global float *from = partial + ((ulong)(o / BLOCK) * in_channels + c) * taps * BLOCK + o % BLOCK;
+  const __global float *from = partial + ((ulong)(o / BLOCK) * in_channels + c) * taps * BLOCK + (o & (BLOCK - 1));
   __global float *to = dw + ((ulong)(o_first + o) * in_channels + c) * taps;
   for (int t = 0; t < taps; t++) {
     float sum = 0.0f;

@@ -50,7 +50,8 @@ __kernel void conv2d_weight_gradient_partial(
   __global float *restrict sums = partial + (ulong)slice * blocks * in_channels * TAPS * BLOCK;
 
   for (int tile = first; tile < last; tile++) {
-    int tile_x = tile % tiles_x * TILE_W, tile_y = tile / tiles_x % tiles_y * tile_height, n = tile / (tiles_x * tiles_y);
+    int row = tile / tiles_x, n = row / tiles_y;
+    int tile_x = (tile - row * tiles_x) * TILE_W, tile_y = (row - n * tiles_y) * tile_height;
     int rows = min(tile_height, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);
     for (int o = 0; o < (o_count + BLOCK - 1) / BLOCK * BLOCK; o++) {
       __local float *to = z_stage + o * Z_PLANE;

@@ -11,10 +11,11 @@ __kernel void materialize(__global float *restrict y, const __global float *rest
                           const __global float *restrict x_table, const __global float *restrict x_aux, int channels,
                           int plane, int runs_per_image, int run_length) {
   int run = get_global_id(0), c = get_global_id(1);
-  int n = run / runs_per_image, start = run % runs_per_image * run_length;
+  int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
-  view_channel k = view_load_channel(X_MODE, x_table, c);
+  view_channel k;
+  view_load_channel(&k, X_MODE, x_table, c);
   y += base, x += base, x_aux += base;
   int i = 0;
   for (; i + 16 <= count; i += 16) {

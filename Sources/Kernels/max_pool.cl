@@ -14,7 +14,8 @@ __kernel void max_pool_forward(__global float *restrict y, const __global float 
                                int channels, int in_height, int in_width) {
   int row = get_global_id(0), c = get_global_id(1), n = get_global_id(2);
   int out_height = in_height / 2, out_width = in_width / 2;
-  view_channel k = view_load_channel(X_MODE, x_table, c);
+  view_channel k;
+  view_load_channel(&k, X_MODE, x_table, c);
   const __global float *top = x + (((ulong)n * channels + c) * in_height + 2 * row) * in_width;
   const __global float *low = top + in_width;
   y += (((ulong)n * channels + c) * out_height + row) * out_width;
@@ -35,7 +36,8 @@ __kernel void max_pool_backward(__global float *restrict dx, const __global floa
                                 const __global float *restrict dy, int channels, int in_height, int in_width) {
   int row = get_global_id(0), c = get_global_id(1), n = get_global_id(2);
   int out_height = in_height / 2, out_width = in_width / 2;
-  view_channel k = view_load_channel(X_MODE, x_table, c);
+  view_channel k;
+  view_load_channel(&k, X_MODE, x_table, c);
   ulong at = (((ulong)n * channels + c) * in_height + 2 * row) * in_width;
   __global float *dtop = dx + at, *dlow = dtop + in_width;
   if (row >= out_height) {

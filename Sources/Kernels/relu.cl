@@ -8,7 +8,7 @@
 __kernel void relu_forward(__global float *restrict y, const __global float *restrict x, int channels, int plane,
                            int runs_per_image, int run_length) {
   int run = get_global_id(0), c = get_global_id(1);
-  int n = run / runs_per_image, start = run % runs_per_image * run_length;
+  int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
   y += base, x += base;
@@ -21,7 +21,7 @@ __kernel void relu_backward(__global float *restrict dx, const __global float *r
                             const __global float *restrict dy, int channels, int plane, int runs_per_image,
                             int run_length) {
   int run = get_global_id(0), c = get_global_id(1);
-  int n = run / runs_per_image, start = run % runs_per_image * run_length;
+  int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
   dx += base, x += base, dy += base;
