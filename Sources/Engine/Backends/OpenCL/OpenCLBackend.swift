@@ -47,15 +47,16 @@ public final class OpenCLBackend: Backend {
   }
 
   func write(_ from: UnsafeRawPointer, _ byteCount: Int, to buffer: OpenCLBuffer, offset: Int) throws(EngineError) {
-    guard !forgetsPartialWrites || byteCount == buffer.byteCount else {
-      var whole = [UInt8](repeating: 0, count: buffer.byteCount)
+    if forgetsPartialWrites, buffer.parent != nil || byteCount < buffer.byteCount {
+      let whole = buffer.parent ?? buffer
+      var contents = [UInt8](repeating: 0, count: whole.byteCount)
       var failure: EngineError?
-      whole.withUnsafeMutableBytes { bytes in
+      contents.withUnsafeMutableBytes { bytes in
         guard let base = bytes.baseAddress else { return }
         do throws(EngineError) {
-          try read(base, bytes.count, from: buffer, offset: 0)
-          (base + offset).copyMemory(from: from, byteCount: byteCount)
-          try write(base, bytes.count, to: buffer, offset: 0)
+          try read(base, bytes.count, from: whole, offset: 0)
+          (base + buffer.origin + offset).copyMemory(from: from, byteCount: byteCount)
+          try write(base, bytes.count, to: whole, offset: 0)
         } catch { failure = error }
       }
       if let failure { throw failure }

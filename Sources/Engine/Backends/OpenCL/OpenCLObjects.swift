@@ -28,16 +28,20 @@ final class OpenCLBuffer {
   let raw: OpaquePointer
   let byteCount: Int
   /// What a sub-buffer is part of: it must outlive it.
-  private let parent: OpenCLBuffer?
+  let parent: OpenCLBuffer?
+  /// Where in it the sub-buffer begins, bytes.
+  let origin: Int
 
   init(_ context: OpenCLContext, byteCount: Int, _ call: OpenCLCall) throws(EngineError) {
     parent = nil
+    origin = 0
     self.byteCount = byteCount
     raw = try call.make("clCreateBuffer") { clCreateBuffer(context.raw, cl_mem_flags(CL_MEM_READ_WRITE), byteCount, nil, $0) }
   }
 
   init(part offset: Int, _ byteCount: Int, of parent: OpenCLBuffer, _ call: OpenCLCall) throws(EngineError) {
     self.parent = parent
+    origin = offset
     self.byteCount = byteCount
     var region = cl_buffer_region(origin: offset, size: byteCount)
     raw = try call.make("clCreateSubBuffer") {
