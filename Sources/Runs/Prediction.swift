@@ -38,9 +38,10 @@ public struct Predictor {
     return mask
   }
 
-  /// image | truth (where known) | prediction, the masks as outlines, no wider than `side` each.
+  /// image | truth (where known) | prediction, the masks as outlines, each no wider than `side`; small ones are enlarged.
   public static func panel(_ image: PixelBuffer, truth: PixelBuffer?, prediction: PixelBuffer, side: Int = 512) -> PixelBuffer {
-    let scale = min(1, Double(side) / Double(max(image.width, image.height)))
+    let longest = max(image.width, image.height)
+    let scale = longest > side ? Double(side) / Double(longest) : Double(max(1, side / 2 / longest))
     let (width, height) = (max(1, Int(Double(image.width) * scale)), max(1, Int(Double(image.height) * scale)))
     func fit(_ buffer: PixelBuffer, _ filter: PixelBuffer.Filter) -> PixelBuffer {
       scale == 1 ? buffer : buffer.resized(width: width, height: height, filter: filter)
