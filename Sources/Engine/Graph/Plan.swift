@@ -99,6 +99,16 @@ public struct Plan: Sendable {
   /// Indices of the nodes of a phase.
   func nodes(of phase: Phase) -> [Int] { graph.nodes.indices.filter { graph.nodes[$0].phase == phase } }
 
+  /// Refuses what the device's memory cannot hold. The system hands out pages that it does not have, so without this the
+  /// process would be killed on the way.
+  ///
+  /// - Throws: `.memory` with both numbers.
+  func requireFit(_ device: DeviceTraits, purpose: String) throws(EngineError) {
+    // A driver that does not tell its memory says 0.
+    guard device.memoryBytes > 0, report.peakBytes > device.memoryBytes else { return }
+    throw .memory(neededBytes: report.peakBytes, availableBytes: device.memoryBytes, purpose: purpose)
+  }
+
   /// The peak by kind, and the largest values.
   public var report: Report { Report(self) }
 

@@ -47,6 +47,9 @@ public final class TrainingSession {
     self.adam = adam
     let graph = try TrainingGraph(model, batch: batch, height: height, width: width, loss: loss, adam: adam)
     let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits)
+    try plan.requireFit(
+      backend.traits,
+      purpose: "a training step of \(batch) x \(height) x \(width) at base \(model.base) on \(backend.name)")
     layout = graph.layout
     state = try backend.makeState(layout, slabs: TrainingGraph.slabs)
     training[batch] = (graph, try backend.load(plan, state: state, reusing: nil))
@@ -159,6 +162,8 @@ public final class InferenceSession {
       loaded = nil
       let graph = try InferenceGraph(model, batch: shape.n, height: shape.h, width: shape.w)
       let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
+      try plan.requireFit(
+        backend.traits, purpose: "inference of \(shape.n) x \(shape.h) x \(shape.w) at base \(model.base) on \(backend.name)")
       loaded = (shape, graph, try backend.load(plan, state: state, reusing: nil))
     }
     guard let loaded else { return [] }
