@@ -2,6 +2,7 @@ import ArgumentParser
 import Engine
 import Foundation
 import OpSuite
+import Runs
 
 /// `glomseg check`.
 struct CheckCommand: ParsableCommand {
@@ -39,8 +40,8 @@ struct CheckCommand: ParsableCommand {
 
   func run() throws {
     try failing {
-      let output = JSONOutput(path: json)
-      for path in [json, junit] { try Self.requireWritable(path) }
+      let output = try JSONOutput(path: json)
+      try JSONOutput.requireWritable(junit)
       let jobs = try selectJobs()
       var report = CheckReport()
       for target in try targets() { check(jobs, on: target, &report) }
@@ -52,21 +53,11 @@ struct CheckCommand: ParsableCommand {
       output.say(report.verdict)
       if let junit {
         do { try Data(report.junit().utf8).write(to: URL(fileURLWithPath: junit), options: .atomic) } catch {
-          throw EngineError.file(path: junit, problem: "cannot be written: \(error.localizedDescription)")
+          throw EngineError.file(path: junit, problem: "cannot be written: \(systemReason(error))")
         }
       }
       try output.write(report.json)
       guard report.passed else { throw ExitCode.failure }
-    }
-  }
-
-  /// Before an hour of work rather than after it.
-  private static func requireWritable(_ path: String?) throws {
-    guard let path, path != "-" else { return }
-    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
-      throw EngineError.file(path: path, problem: "cannot be written: there is no folder \(folder)")
     }
   }
 

@@ -37,7 +37,7 @@ struct DevicesCommand: ParsableCommand {
 
   func run() throws {
     try failing {
-      let output = JSONOutput(path: json)
+      let output = try JSONOutput(path: json)
       let devices = OpenCLDevice.all()
       for device in devices {
         output.say(

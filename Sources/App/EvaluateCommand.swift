@@ -33,7 +33,7 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     try failing {
-      let output = JSONOutput(path: json)
+      let output = try JSONOutput(path: json)
       let set = try loadDataset(data, skipBad: skipBad)
       let pairs = try Split(rawValue: split).map { try set.requirePairs(in: $0) } ?? set.pairs
       let loaded = try LoadedModel(model, device: device, patch: patch)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Engine
 import Foundation
+import Runs
 
 /// Hands what was printed to whoever reads standard output.
 func flushOutput() { fflush(nil) }
@@ -8,6 +9,25 @@ func flushOutput() { fflush(nil) }
 /// Where `--json` goes: "-" is standard output, and tables then go to standard error.
 struct JSONOutput {
   let path: String?
+
+  /// - Throws: `.file` where the file's folder is missing: before an hour of work rather than after it.
+  init(path: String?) throws(EngineError) {
+    self.path = path
+    try Self.requireWritable(path)
+  }
+
+  static func requireWritable(_ path: String?) throws(EngineError) {
+    guard let path, path != "-" else { return }
+    let url = URL(fileURLWithPath: path)
+    let folder = url.deletingLastPathComponent().path
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+      throw .file(path: path, problem: "cannot be written: there is no folder \(folder)")
+    }
+    if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
+      throw .file(path: path, problem: "cannot be written: it is a folder")
+    }
+  }
 
   var takesStandardOutput: Bool { path == "-" }
 
@@ -26,7 +46,7 @@ struct JSONOutput {
       return
     }
     do { try data.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw EngineError.file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+      throw EngineError.file(path: path, problem: "cannot be written: \(systemReason(error))")
     }
   }
 }

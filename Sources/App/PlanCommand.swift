@@ -47,7 +47,7 @@ struct PlanCommand: ParsableCommand {
 
   func run() throws {
     try failing {
-      let output = JSONOutput(path: json)
+      let output = try JSONOutput(path: json)
       let backend = try chooseBackend(device)
       var traits = backend.traits
       let limit = traits.maxAllocationBytes

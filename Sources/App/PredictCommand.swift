@@ -93,6 +93,6 @@ struct PredictCommand: ParsableCommand {
 
 func makeFolder(_ path: String) throws {
   do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-    throw RunError.file(path: path, problem: "cannot be made: \(error.localizedDescription)")
+    throw RunError.file(path: path, problem: "cannot be made: \(systemReason(error))")
   }
 }

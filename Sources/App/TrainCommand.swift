@@ -110,7 +110,7 @@ struct TrainCommand: ParsableCommand {
 
 func readText(_ path: String) throws -> String {
   do { return try String(contentsOfFile: path, encoding: .utf8) } catch {
-    throw RunError.file(path: path, problem: "cannot be read: \(error.localizedDescription)")
+    throw RunError.file(path: path, problem: "cannot be read: \(systemReason(error))")
   }
 }
 

@@ -43,7 +43,7 @@ public enum Curves {
       process.waitUntilExit()
       return process.terminationStatus == 0 ? nil : "no curves.png: gnuplot failed: \(text.prefix(200))"
     } catch {
-      return "no curves.png: gnuplot could not be run: \(error.localizedDescription)"
+      return "no curves.png: gnuplot could not be run: \(systemReason(error))"
     }
   }
 

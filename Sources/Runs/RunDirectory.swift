@@ -27,7 +27,7 @@ public struct RunDirectory: Sendable {
       try Data().write(to: URL(fileURLWithPath: probe))
       try FileManager.default.removeItem(atPath: probe)
     } catch {
-      throw .file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+      throw .file(path: path, problem: "cannot be written: \(systemReason(error))")
     }
   }
 
@@ -37,14 +37,14 @@ public struct RunDirectory: Sendable {
 
   static func read(_ path: String) throws(RunError) -> String {
     do { return try String(contentsOfFile: path, encoding: .utf8) } catch {
-      throw .file(path: path, problem: "cannot be read: \(error.localizedDescription)")
+      throw .file(path: path, problem: "cannot be read: \(systemReason(error))")
     }
   }
 
   /// Writes a whole file: to a temporary name, then renamed.
   static func write(_ text: String, to path: String) throws(RunError) {
     do { try text.write(toFile: path, atomically: true, encoding: .utf8) } catch {
-      throw .file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+      throw .file(path: path, problem: "cannot be written: \(systemReason(error))")
     }
   }
 
@@ -78,7 +78,7 @@ final class LineFile {
 
   func append(_ line: String) throws(RunError) {
     do { try handle.write(contentsOf: Data((line + "\n").utf8)) } catch {
-      throw .file(path: path, problem: "cannot be written: \(error.localizedDescription)")
+      throw .file(path: path, problem: "cannot be written: \(systemReason(error))")
     }
   }
 }
