@@ -87,8 +87,25 @@ public struct RunConfiguration: Sendable, Equatable {
     return options
   }
 
+  /// The text of `config.yaml`: every setting, below a comment with the program's version.
   public func yaml() throws(RunError) -> String {
-    do { return try YAMLEncoder().encode(options) } catch { throw .request("the settings cannot be written: \(error)") }
+    func number(_ value: Double) -> String {
+      // YAML 1.1 readers (PyYAML) take 1e-06 for a text and 1.0e-06 for a number.
+      let text = "\(value)"
+      return text.contains(".") ? text : text.replacing("e", with: ".0e")
+    }
+    let settings: [(String, String)] = [
+      ("patch", "\(patch)"), ("base", "\(base)"), ("batch", "\(batch)"), ("epochs", "\(epochs)"),
+      ("learning_rate", number(learningRate)), ("weight_decay", number(weightDecay)), ("bce_weight", number(bceWeight)),
+      ("pos_weight", number(positiveWeight)), ("dice_smooth", number(diceSmooth)), ("flips", "\(flips)"),
+      ("turns", "\(turns)"), ("brightness", number(brightness)), ("contrast", number(contrast)), ("seed", "\(seed)"),
+      ("threads", "\(threads)"), ("cache_mib", "\(cacheMiB)"),
+    ]
+    var pairs = settings.map { (Node($0), Node($1)) }
+    pairs.append((Node("device"), Node(device, Tag(.str), .doubleQuoted)))
+    do { return "# glomseg \(glomsegVersion)\n" + (try Yams.serialize(node: Node(pairs))) } catch {
+      throw .request("the settings cannot be written: \(error)")
+    }
   }
 
   var augmentation: Augmentation {

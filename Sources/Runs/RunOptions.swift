@@ -34,7 +34,9 @@ public struct RunOptions: Codable, Sendable, Equatable {
   /// - Throws: `.file` for text that is no YAML mapping, `.setting` for a key that does not exist or a value of the wrong kind.
   public static func parse(_ text: String, path: String) throws(RunError) -> RunOptions {
     let node: Node?
-    do { node = try Yams.compose(yaml: text) } catch {
+    do { node = try Yams.compose(yaml: text) } catch let error as YamlError {
+      throw .file(path: path, problem: "is not YAML: \(sentence(error))")
+    } catch {
       throw .file(path: path, problem: "is not YAML: \(error)")
     }
     guard let node else { return RunOptions() }
@@ -51,6 +53,17 @@ public struct RunOptions: Codable, Sendable, Equatable {
       throw .setting(name: "\(path): \(name)", problem: "has a value of the wrong kind")
     } catch {
       throw .file(path: path, problem: "cannot be read as settings: \(error)")
+    }
+  }
+
+  /// Yams's own description shows the place in the text over several lines.
+  private static func sentence(_ error: YamlError) -> String {
+    switch error {
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+      "\(problem) in line \(mark.line)"
+    case .duplicatedKeysInMapping(let keys, _): "\(keys.joined(separator: ", ")) is there twice"
+    case .reader(let problem, _, _, _): problem
+    default: "\(error)".split(separator: "\n").joined(separator: " ")
     }
   }
 

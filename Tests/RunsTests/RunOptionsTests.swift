@@ -22,6 +22,23 @@ import Testing
     }
   }
 
+  @Test(arguments: ["epochs: [", "epochs: 1\nepochs: 2", "a: b: c", "- epochs"])
+  func badYAMLIsOneSentenceThatNamesTheFile(_ text: String) {
+    #expect {
+      try RunOptions.parse(text, path: "a.yaml")
+    } throws: { error in
+      "\(error)".hasPrefix("a.yaml: ") && !"\(error)".contains("\n")
+    }
+  }
+
+  @Test func settingsAreWrittenAsNumbersToEveryReader() throws {
+    let text = try RunConfiguration(RunOptions()).yaml()
+    #expect(text.hasPrefix("# glomseg \(glomsegVersion)\n"))
+    #expect(text.contains("\ndice_smooth: 1.0e-06\n"))
+    #expect(text.contains("\nbce_weight: 0.8\n"))
+    #expect(text.contains("\ndevice: \"auto\"\n"))
+  }
+
   @Test func wrongKindIsNamed() {
     #expect {
       try RunOptions.parse("epochs: many\n", path: "a.yaml")
@@ -43,7 +60,9 @@ import Testing
   @Test func effectiveSettingsReadBack() throws {
     var options = RunOptions()
     options.patch = 512
-    options.seed = 9
+    options.seed = .max
+    options.learning_rate = 1.25e-5
+    options.device = "yes: 1"
     let configuration = try RunConfiguration(options)
     #expect(try RunConfiguration(RunOptions.parse(configuration.yaml(), path: "config.yaml")) == configuration)
   }
