@@ -60,25 +60,3 @@ public struct RunDirectory: Sendable {
     throw .file(path: path, problem: "this folder holds no best.safetensors or last.safetensors: it is no finished run")
   }
 }
-
-/// A text file that grows a line at a time.
-final class LineFile {
-  private let handle: FileHandle
-  private let path: String
-
-  init(_ path: String) throws(RunError) {
-    if !RunDirectory.exists(path) { try RunDirectory.write("", to: path) }
-    guard let handle = FileHandle(forWritingAtPath: path) else { throw .file(path: path, problem: "cannot be written") }
-    self.handle = handle
-    self.path = path
-    handle.seekToEndOfFile()
-  }
-
-  deinit { try? handle.close() }
-
-  func append(_ line: String) throws(RunError) {
-    do { try handle.write(contentsOf: Data((line + "\n").utf8)) } catch {
-      throw .file(path: path, problem: "cannot be written: \(systemReason(error))")
-    }
-  }
-}

@@ -47,6 +47,10 @@ public final class TrainingRun {
     self.directory = directory
     training = try data.requirePairs(in: .train)
     validation = data.pairs(in: .validation)
+    if resuming {
+      let metadata = try Checkpoint.open(directory.resume).metadata
+      try Self.requireSame(metadata, configuration, training, file: directory.resume)
+    }
     session = try TrainingSession(
       VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count), height: configuration.patch,
       width: configuration.patch, on: backend, seed: configuration.seed, loss: configuration.loss)
@@ -56,14 +60,44 @@ public final class TrainingRun {
       guard let text = metadata["position"], let data = text.data(using: .utf8),
         let position = try? JSONDecoder().decode(Position.self, from: data)
       else { throw RunError.file(path: directory.resume, problem: "does not say where the run was") }
-      guard metadata["patches"] == "\(training.count)" else {
-        throw RunError.file(
-          path: directory.resume,
-          problem: "was made with \(metadata["patches"] ?? "?") training patches and the data set now has \(training.count)")
-      }
       self.position = position
       history = try History.read(directory.history, before: position.epoch)
     }
+  }
+
+  /// A run goes on exactly only over the same patches in the same order; what does not change them may change.
+  ///
+  /// - Throws: naming what differs.
+  private static func requireSame(
+    _ metadata: [String: String], _ configuration: RunConfiguration, _ training: [PatchPair], file: String
+  ) throws(RunError) {
+    guard metadata["patches"] == "\(training.count)" else {
+      throw .file(
+        path: file,
+        problem: "was made with \(metadata["patches"] ?? "?") training patches and the data set now has \(training.count)")
+    }
+    // Files of version 0.1.0's first days have no digest.
+    if let made = metadata["patches_digest"], made != digest(training) {
+      throw .file(path: file, problem: "was made with other training patches than those of the data set now")
+    }
+    let made = try RunConfiguration(RunOptions.parse(metadata["config"] ?? "", path: file))
+    for (name, then, now) in [
+      ("patch", "\(made.patch)", "\(configuration.patch)"), ("base", "\(made.base)", "\(configuration.base)"),
+      ("batch", "\(made.batch)", "\(configuration.batch)"), ("seed", "\(made.seed)", "\(configuration.seed)"),
+    ] where then != now {
+      throw .setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
+    }
+  }
+
+  /// FNV-1a of the patches' names in their order.
+  private static func digest(_ pairs: [PatchPair]) -> String {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for pair in pairs {
+      for byte in "\(pair.group)/\(pair.caseName)/\(pair.prefix)_\(pair.index)_\(pair.x)_\(pair.y)\n".utf8 {
+        hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+      }
+    }
+    return String(hash, radix: 16)
   }
 
   public var hasValidation: Bool { !validation.isEmpty }
@@ -76,7 +110,7 @@ public final class TrainingRun {
     let position = String(decoding: try encoder.encode(position), as: UTF8.self)
     return [
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
-      "patches": "\(training.count)", "version": glomsegVersion,
+      "patches": "\(training.count)", "patches_digest": Self.digest(training), "version": glomsegVersion,
     ]
   }
 
@@ -92,7 +126,7 @@ public final class TrainingRun {
   public func run(shouldStop: () -> Bool, report: (Event) -> Void) throws -> Outcome {
     try RunDirectory.write(configuration.yaml(), to: directory.configuration)
     try RunDirectory.write(history.text, to: directory.history)
-    let log = try LineFile(directory.log)
+    let log = try StepLog(directory.log, device: session.backend.name, keeping: session.stepsTaken)
     let loader = try BatchLoader(
       pairs: training,
       options: .init(
@@ -110,7 +144,7 @@ public final class TrainingRun {
         position.lossSum += step.loss * Double(batch.count)
         position.imagesDone += batch.count
         position.secondsInEpoch += step.seconds
-        try log.append(line(step, epoch))
+        try log.append(step, epoch: epoch, learningRate: configuration.learningRate)
         report(
           .step(
             step, epoch: epoch, images: batch.count, imagesDone: position.imagesDone, imagesInEpoch: training.count,
@@ -124,14 +158,6 @@ public final class TrainingRun {
       if shouldStop(), position.epoch <= configuration.epochs { return .interrupted(epoch: position.epoch) }
     }
     return .finished
-  }
-
-  private func line(_ step: StepReport, _ epoch: Int) -> String {
-    """
-    {"step": \(step.step), "epoch": \(epoch), "loss": \(step.loss), "bce": \(step.bce), "dice": \(step.dice), \
-    "gradient_norm": \(step.gradientNorm), "learning_rate": \(configuration.learningRate), \
-    "seconds": \(step.seconds), "device": "\(session.backend.name)"}
-    """
   }
 
   private func finishEpoch(_ report: (Event) -> Void) throws {

@@ -59,6 +59,61 @@ import Testing
     }
   }
 
+  @Test func aRunGoesOnOnlyOverTheSamePatchesInTheSameOrder() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    _ = try TrainingRun(configuration(epochs: 1), data: data, directory: directory, backend: CPUBackend(), resuming: false)
+      .run(shouldStop: { false }, report: { _ in })
+    for change in ["batch: 3", "seed: 6", "base: 8", "patch: 48"] {
+      let changed = try RunConfiguration(RunOptions.parse(change, path: "c").over(configuration(epochs: 2).options))
+      let name = change.prefix { $0 != ":" }
+      #expect {
+        try TrainingRun(changed, data: data, directory: directory, backend: CPUBackend(), resuming: true)
+      } throws: { error in
+        "\(error)".hasPrefix("\(name): ")
+      }
+    }
+    try FileManager.default.moveItem(atPath: folder + "/data/train/DN/s01", toPath: folder + "/data/train/DN/s99")
+    let other = try PatchDataset.scan(root: folder + "/data").verified()
+    #expect {
+      try TrainingRun(configuration(epochs: 2), data: other, directory: directory, backend: CPUBackend(), resuming: true)
+    } throws: { error in
+      "\(error)".contains("other training patches")
+    }
+  }
+
+  /// Killed between two saves, a run's log is ahead of its resume file, and its last line may be cut.
+  @Test func eachStepHasOneLine() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    try Data("{\"step\": 1, \"of\": \"an older run\"}\n".utf8).write(to: URL(fileURLWithPath: directory.log))
+    func train(_ epochs: Int, resuming: Bool) throws {
+      _ = try TrainingRun(
+        configuration(epochs: epochs), data: data, directory: directory, backend: CPUBackend(), resuming: resuming
+      ).run(shouldStop: { false }, report: { _ in })
+    }
+    func steps() throws -> [Int] {
+      try String(contentsOfFile: directory.log, encoding: .utf8).split(separator: "\n").map { line in
+        let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+        #expect(Set(["step", "epoch", "loss", "bce", "dice", "gradient_norm", "learning_rate", "seconds", "device"])
+          == Set((object ?? [:]).keys))
+        return try #require(object?["step"] as? Int)
+      }
+    }
+    try train(1, resuming: false)
+    #expect(try steps() == [1, 2, 3, 4])
+    let handle = try #require(FileHandle(forWritingAtPath: directory.log))
+    handle.seekToEndOfFile()
+    try handle.write(contentsOf: Data("{\"step\": 5}\n{\"step\": 6, \"epo".utf8))
+    try handle.close()
+    try train(2, resuming: true)
+    #expect(try steps() == Array(1...8))
+  }
+
   @Test func evaluationSchemaAndPooling() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let data = try dataset()
