@@ -70,6 +70,9 @@ struct TrainCommand: ParsableCommand {
     if let config { given = given.over(try RunOptions.parse(readText(config), path: config)) }
     if resume {
       guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
+      guard RunDirectory(output).canResume else {
+        throw RunError.file(path: output, problem: "holds no run to resume: there is no resume.safetensors")
+      }
       let saved = RunDirectory(output).configuration
       given = given.over(try RunOptions.parse(readText(saved), path: saved))
     }

@@ -33,6 +33,8 @@ public struct RunDirectory: Sendable {
 
   public var holdsRun: Bool { FileManager.default.fileExists(atPath: resume) || FileManager.default.fileExists(atPath: last) }
 
+  public var canResume: Bool { Self.exists(resume) && Self.exists(configuration) }
+
   static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 
   static func read(_ path: String) throws(RunError) -> String {

@@ -31,6 +31,8 @@ public final class FaultPlan: @unchecked Sendable {
   private let call: String
   private var left: Int
   private let code: Int32
+  /// Whether calls count; true at first.
+  public var isArmed = true
   /// Whether the fault happened.
   public private(set) var happened = false
 
@@ -42,7 +44,7 @@ public final class FaultPlan: @unchecked Sendable {
   }
 
   func status(for call: String) -> Int32? {
-    guard call == self.call, left > 0 else { return nil }
+    guard isArmed, call == self.call, left > 0 else { return nil }
     left -= 1
     guard left == 0 else { return nil }
     happened = true

@@ -1,0 +1,86 @@
+import Testing
+
+@testable import Engine
+
+/// A device that misbehaves: the n-th call of a kind returns a status, and what comes of it is an error that names the call.
+@Suite(.serialized) struct FaultTests {
+  private func device() throws -> OpenCLDevice {
+    try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+  }
+
+  private func session(_ faults: FaultPlan) throws -> TrainingSession {
+    try TrainingSession(
+      VariableUNet(base: 4), batch: 1, height: 16, width: 16, on: OpenCLBackend(device(), faults: faults))
+  }
+
+  private func step(_ session: TrainingSession) throws -> StepReport {
+    try session.step(
+      images: [Float](repeating: 0.5, count: 3 * 256), target: [Float](repeating: 1, count: 256), count: 1,
+      learningRate: 1e-3)
+  }
+
+  /// Calls made before the first step: allocation, sub-buffers, programs, kernels, arguments.
+  @Test(arguments: [
+    ("clCreateContext", 1, Int32(-6)), ("clCreateCommandQueue", 1, -6), ("clCreateBuffer", 1, -4),
+    ("clCreateBuffer", 4, -4), ("clCreateSubBuffer", 3, -13), ("clCreateProgramWithSource", 1, -6),
+    ("clCreateKernel", 2, -46), ("clSetKernelArg", 5, -49), ("clEnqueueWriteBuffer", 1, -5),
+  ])
+  func failureAtLoadNamesTheCall(_ call: String, _ number: Int, _ code: Int32) throws {
+    let faults = FaultPlan(call: call, number: number, code: code)
+    #expect {
+      try session(faults)
+    } throws: { error in
+      guard case EngineError.device(let status, let named, let device) = error else { return false }
+      return named == call && status.code == code && status.name.hasPrefix("CL_") && device.hasPrefix("opencl:")
+    }
+    #expect(faults.happened)
+  }
+
+  @Test func buildFailureCarriesTheLog() throws {
+    let backend = try OpenCLBackend(device()) { file, text in
+      file == "max_pool.cl" ? text + "\nthis is no kernel\n" : text
+    }
+    #expect {
+      try TrainingSession(VariableUNet(base: 4), batch: 1, height: 16, width: 16, on: backend)
+    } throws: { error in
+      guard case EngineError.build(let file, _, _, let log) = error else { return false }
+      return file == "max_pool.cl" && !log.isEmpty
+    }
+  }
+
+  /// Out of resources and a lost device in the middle of a step: the error names the call, the step does not count, and
+  /// once the device works again the session goes on where it was.
+  @Test(arguments: [
+    ("clEnqueueNDRangeKernel", 7, Int32(-5)), ("clEnqueueNDRangeKernel", 60, -36), ("clEnqueueReadBuffer", 1, -5),
+    ("clFlush", 1, -5),
+  ])
+  func failureInAStepNamesTheCallAndLosesNothing(_ call: String, _ number: Int, _ code: Int32) throws {
+    let faults = FaultPlan(call: call, number: number, code: code)
+    faults.isArmed = false
+    let session = try session(faults)
+    let before = try session.state.read(.parameters)
+    faults.isArmed = true
+    #expect {
+      try step(session)
+    } throws: { error in
+      guard case EngineError.device(let status, let named, _) = error else { return false }
+      return named == call && status.code == code
+    }
+    #expect(faults.happened)
+    #expect(session.stepsTaken == 0)
+    #expect(try session.state.read(.parameters) == before)
+    #expect(try step(session).step == 1)
+  }
+
+  @Test func aWrongResultFailsTheSelfCheck() throws {
+    let backend = try OpenCLBackend(device()) { file, text in
+      file == "batch_norm.cl" ? text.replacing("to[4] = -scale * (sums.x / count);", with: "to[4] = 0.0f;") : text
+    }
+    #expect {
+      try SelfCheck.run(backend)
+    } throws: { error in
+      "\(error)".contains("self-check is off")
+    }
+    try SelfCheck.run(OpenCLBackend(device()))
+  }
+}
