@@ -18,6 +18,12 @@ public enum Interrupt {
     }
     signal(SIGINT, handler)
     signal(SIGTERM, handler)
+    // A process that was started by one that blocks them inherits that: the signals would never come.
+    var both = sigset_t()
+    sigemptyset(&both)
+    sigaddset(&both, SIGINT)
+    sigaddset(&both, SIGTERM)
+    pthread_sigmask(SIG_UNBLOCK, &both, nil)
   }
 
   public static var isRequested: Bool { firstSeconds > 0 }
