@@ -9,9 +9,11 @@ public enum Curves {
     guard let program = find("gnuplot") else {
       return "no curves.png: gnuplot is not installed (Debian: gnuplot-nox); \(run.history) has the numbers"
     }
+    func quoted(_ path: String) -> String { "'" + path.replacing("'", with: "''") + "'" }
+    let (history, picture) = (quoted(run.history), quoted(run.curves))
     let script = """
       set terminal pngcairo size 1200,480 font 'sans,11'
-      set output '\(run.curves)'
+      set output \(picture)
       set datafile separator ','
       set key bottom right
       set grid
@@ -19,11 +21,11 @@ public enum Curves {
       set multiplot layout 1,2
       set title 'training loss'
       unset key
-      plot '\(run.history)' using 1:2 skip 1 with linespoints pt 7 ps 0.5
+      plot \(history) using 1:2 skip 1 with linespoints pt 7 ps 0.5
       set title 'validation'
       set key bottom right
       set yrange [0:1]
-      plot '\(run.history)' using 1:6 skip 1 with linespoints pt 7 ps 0.5 title 'F1', \
+      plot \(history) using 1:6 skip 1 with linespoints pt 7 ps 0.5 title 'F1', \
       '' using 1:4 skip 1 with lines title 'precision', '' using 1:5 skip 1 with lines title 'recall', \
       '' using 1:7 skip 1 with lines title 'Dice per patch'
       unset multiplot

@@ -82,11 +82,15 @@ public struct ScoreTally: Sendable {
       groups: groups.mapValues(\.part), cases: cases.mapValues(\.part))
   }
 
-  var scores: PixelScores {
-    let total = all.part
-    return PixelScores(
-      accuracy: total.accuracy, precision: total.precision, recall: total.recall, f1: total.f1,
-      diceMean: total.dice_mean, patches: total.patches)
+  var scores: PixelScores { PixelScores(all.part) }
+  var groupScores: [String: PixelScores] { groups.mapValues { PixelScores($0.part) } }
+}
+
+extension PixelScores {
+  init(_ part: Evaluation.Part) {
+    self.init(
+      accuracy: part.accuracy, precision: part.precision, recall: part.recall, f1: part.f1, diceMean: part.dice_mean,
+      patches: part.patches)
   }
 }
 

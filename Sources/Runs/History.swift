@@ -17,10 +17,22 @@ public struct PixelScores: Codable, Sendable, Equatable {
   public let patches: Int
 }
 
-/// `history.csv`: a line an epoch.
+/// `history.csv`: a line an epoch; and `groups.csv`: a line an epoch and group of the validation split.
 public struct History: Sendable {
   static let header = "epoch,train_loss,val_accuracy,val_precision,val_recall,val_f1,val_dice_mean,learning_rate,seconds"
-  public internal(set) var records: [EpochRecord] = []
+  static let groupHeader = "epoch,group,patches,accuracy,precision,recall,f1,dice_mean"
+  public private(set) var records: [EpochRecord] = []
+  private var groupLines: [(epoch: Int, text: String)] = []
+
+  mutating func add(_ record: EpochRecord, groups: [String: PixelScores]) {
+    records.append(record)
+    for (name, scores) in groups.sorted(by: { $0.key < $1.key }) {
+      let field = name.contains { ",\"\n".contains($0) } ? "\"\(name.replacing("\"", with: "\"\""))\"" : name
+      let values = [scores.accuracy, scores.precision, scores.recall, scores.f1, scores.diceMean].map { "\($0)" }
+      let line = ["\(record.epoch)", field, "\(scores.patches)"] + values
+      groupLines.append((record.epoch, line.joined(separator: ",")))
+    }
+  }
 
   static func line(_ record: EpochRecord) -> String {
     let scores = record.validation.map { [$0.accuracy, $0.precision, $0.recall, $0.f1, $0.diceMean].map { "\($0)" } }
@@ -30,11 +42,24 @@ public struct History: Sendable {
     return fields.joined(separator: ",")
   }
 
-  var text: String { ([Self.header] + records.map(Self.line)).joined(separator: "\n") + "\n" }
+  private var text: String { ([Self.header] + records.map(Self.line)).joined(separator: "\n") + "\n" }
+  private var groupText: String { ([Self.groupHeader] + groupLines.map(\.text)).joined(separator: "\n") + "\n" }
+
+  func write(to run: RunDirectory) throws(RunError) {
+    try RunDirectory.write(text, to: run.history)
+    try RunDirectory.write(groupText, to: run.groupHistory)
+  }
 
   /// Reads the epochs before `epoch`, so that a resumed run goes on from there.
-  static func read(_ path: String, before epoch: Int) throws(RunError) -> History {
+  static func read(_ run: RunDirectory, before epoch: Int) throws(RunError) -> History {
     var history = History()
+    if RunDirectory.exists(run.groupHistory) {
+      for line in try RunDirectory.read(run.groupHistory).split(separator: "\n").dropFirst() {
+        guard let index = Int(line.prefix { $0 != "," }), index < epoch else { continue }
+        history.groupLines.append((index, String(line)))
+      }
+    }
+    let path = run.history
     guard RunDirectory.exists(path) else { return history }
     for (number, line) in try RunDirectory.read(path).split(separator: "\n").enumerated() where number > 0 {
       let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)

@@ -16,6 +16,8 @@ public struct RunDirectory: Sendable {
   public var log: String { path + "/run.jsonl" }
   /// A line an epoch.
   public var history: String { path + "/history.csv" }
+  /// A line an epoch and group.
+  public var groupHistory: String { path + "/groups.csv" }
   public var configuration: String { path + "/config.yaml" }
   public var curves: String { path + "/curves.png" }
 

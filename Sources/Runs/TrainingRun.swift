@@ -61,7 +61,7 @@ public final class TrainingRun {
         let position = try? JSONDecoder().decode(Position.self, from: data)
       else { throw RunError.file(path: directory.resume, problem: "does not say where the run was") }
       self.position = position
-      history = try History.read(directory.history, before: position.epoch)
+      history = try History.read(directory, before: position.epoch)
     }
   }
 
@@ -125,7 +125,7 @@ public final class TrainingRun {
   /// Trains to the last epoch, or until `shouldStop` after a step.
   public func run(shouldStop: () -> Bool, report: (Event) -> Void) throws -> Outcome {
     try RunDirectory.write(configuration.yaml(), to: directory.configuration)
-    try RunDirectory.write(history.text, to: directory.history)
+    try history.write(to: directory)
     let log = try StepLog(directory.log, device: session.backend.name, keeping: session.stepsTaken)
     let loader = try BatchLoader(
       pairs: training,
@@ -163,12 +163,12 @@ public final class TrainingRun {
   private func finishEpoch(_ report: (Event) -> Void) throws {
     let trainLoss = position.lossSum / Double(max(1, position.imagesDone))
     let start = monotonicSeconds()
-    var scores: PixelScores?
-    if hasValidation { scores = try validate(report) }
+    let tally = hasValidation ? try validate(report) : nil
+    let scores = tally?.scores
     let record = EpochRecord(
       epoch: position.epoch, trainLoss: trainLoss, validation: scores, learningRate: configuration.learningRate,
       seconds: position.secondsInEpoch + monotonicSeconds() - start)
-    history.records.append(record)
+    history.add(record, groups: tally?.groupScores ?? [:])
     let score = scores?.f1 ?? -trainLoss
     let isBest = position.bestScore.map { score > $0 } ?? true
     if isBest { position.bestScore = score }
@@ -178,12 +178,12 @@ public final class TrainingRun {
         session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata(), to: directory.best)
     }
     // The history before the resume file: a run killed between the two repeats the epoch and drops its line.
-    try RunDirectory.write(history.text, to: directory.history)
+    try history.write(to: directory)
     try save()
     report(.epoch(record, isBest: isBest))
   }
 
-  private func validate(_ report: (Event) -> Void) throws -> PixelScores {
+  private func validate(_ report: (Event) -> Void) throws -> ScoreTally {
     var tally = ScoreTally(threshold: 0.5)
     try eachBatch(
       validation, patch: configuration.patch, batch: min(session.batch, validation.count),
@@ -193,7 +193,7 @@ public final class TrainingRun {
       tally.add(batch, logits: try session.predict(batch.images, shape: shape), pairs: validation)
       report(.validating(done: done, of: validation.count))
     }
-    return tally.scores
+    return tally
   }
 }
 

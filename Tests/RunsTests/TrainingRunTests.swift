@@ -52,6 +52,9 @@ import Testing
       #expect(try last.run(shouldStop: { false }, report: { _ in }) == .finished)
 
       #expect(last.history.records.count == 3)
+      #expect(try bytes(whole.groupHistory) == bytes(parts.groupHistory))
+      let lines = try String(contentsOfFile: whole.groupHistory, encoding: .utf8).split(separator: "\n")
+      #expect(lines.count == 1 + 3 * 2, "three epochs of the two validation patches' groups")
       #expect(last.history.records.map(\.trainLoss) == straight.history.records.map(\.trainLoss), "\(backend.name)")
       for (a, b) in [(whole.last, parts.last), (whole.best, parts.best), (whole.resume, parts.resume)] {
         #expect(try bytes(a) == bytes(b), "\(backend.name): \(a) and \(b) differ")
