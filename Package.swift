@@ -58,7 +58,7 @@ let package = Package(
     .testTarget(
       name: "RunsTests", dependencies: ["Runs", "Engine", "Images", "Datasets"], swiftSettings: strict),
     .testTarget(
-      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets"],
+      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets", argumentParser], exclude: ["Help"],
       swiftSettings: strict),
   ],
   cLanguageStandard: .gnu2x

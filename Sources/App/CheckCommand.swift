@@ -12,8 +12,8 @@ struct CheckCommand: ParsableCommand {
       Example: glomseg check --device all
       Example: glomseg check --device opencl --filter convolution/ --fuzz 50
 
-      Prints how many cases passed for each operation and how near the worst error came to its bound, and each failure
-      in full. Exits with 1 when a case fails or nothing was compared. A case's name, or a part of it, given to
+      Prints how many cases passed for each operation and how near the worst error came to its bound, and each failure \
+      in full. Exits with 1 when a case fails or nothing was compared. A case's name, or a part of it, given to \
       --filter runs it again.
       """)
 

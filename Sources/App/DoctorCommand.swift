@@ -11,7 +11,7 @@ struct DoctorCommand: ParsableCommand {
     discussion: """
       Example: glomseg doctor
 
-      Compiles the kernels, compares a few cases with the reference, times a small training step against the CPU path,
+      Compiles the kernels, compares a few cases with the reference, times a small training step against the CPU path, \
       and gives each device a verdict. Exits with 1 when a device is wrong. 'glomseg check' looks at every case.
       """)
 

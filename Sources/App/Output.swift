@@ -1,6 +1,7 @@
 import ArgumentParser
 import Engine
 import Foundation
+import Logging
 import Runs
 
 /// Hands what was printed to whoever reads standard output.
@@ -54,8 +55,8 @@ struct JSONOutput {
 /// The backend for `--device`; says what was passed over.
 func chooseBackend(_ selector: String) throws -> any Backend {
   let (backend, reason, passedOver) = try DeviceSelection.backend(selector)
-  for rejection in passedOver { printError("warning: passed over \(rejection.device): \(rejection.reason)") }
-  if selector == "auto" { printError("device: \(backend.name) (\(reason))") }
+  for rejection in passedOver { log.warning("passed over \(rejection.device): \(rejection.reason)") }
+  if selector == "auto" { log.info("device: \(backend.name) (\(reason))") }
   return backend
 }
 

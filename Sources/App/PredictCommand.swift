@@ -10,7 +10,7 @@ struct PredictCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "predict", abstract: "Write masks of images, and panels of image, truth and prediction.",
     discussion: """
-      IMAGES are PNG or JPEG files, folders of them, or data sets in the KPIs layout, whose masks then stand in the panels
+      IMAGES are PNG or JPEG files, folders of them, or data sets in the KPIs layout, whose masks then stand in the panels \
       (truth green, prediction yellow). Masks have the image's size.
 
       Example: glomseg predict runs/first data --split validation --panels -o predictions

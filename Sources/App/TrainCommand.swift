@@ -2,6 +2,7 @@ import ArgumentParser
 import Datasets
 import Engine
 import Foundation
+import Logging
 import Runs
 
 /// `glomseg train`.
@@ -9,9 +10,21 @@ struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Train a model on a data set in the KPIs layout.",
     discussion: """
-      DATA holds train/<group>/<case>/{img,mask}/<prefix>_<index>_<x>_<y>_{img,mask}.jpg and, for validation, the same under
-      validation/. The run's folder gets best.safetensors, last.safetensors, resume.safetensors, history.csv, run.jsonl,
-      config.yaml and curves.png. Ctrl-C finishes the step, saves and exits; --resume goes on from there exactly.
+      DATA holds images and masks of the same names:
+        {train,validation}/<group>/<case>/img/<prefix>_<index>_<x>_<y>_img.jpg
+        {train,validation}/<group>/<case>/mask/<prefix>_<index>_<x>_<y>_mask.jpg
+
+      The run's folder gets
+        best.safetensors    the model of the epoch with the best validation F1
+        last.safetensors    the model of the last epoch
+        resume.safetensors  all that --resume needs
+        history.csv         losses and scores, a line an epoch; groups.csv: by group
+        run.jsonl           a line a step
+        config.yaml         all settings
+        curves.png          loss and scores, drawn at the end
+
+      Ctrl-C finishes the step, saves and exits with 0. With --resume the run goes on \
+      to the same bytes as if it had never stopped.
 
       Settings come from the command line, else from --config, else from the defaults shown.
 
@@ -19,7 +32,7 @@ struct TrainCommand: ParsableCommand {
       """)
 
   @Argument(help: "Folder of the data set.") var data: String
-  @Option(name: [.customShort("o"), .long], help: "Folder of the run (default: runs/<patch>-<base>-<seed>).") var output: String?
+  @Option(name: [.customShort("o"), .long], help: "Folder of the run (default: runs/patch256-base16-seed0 and so on).") var output: String?
   @Option(help: "YAML file of settings, named as in a run's config.yaml.") var config: String?
   @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
   @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
@@ -83,30 +96,44 @@ struct TrainCommand: ParsableCommand {
       throw RunError.file(
         path: directory.path, problem: "holds a run already: go on with --resume, or choose another folder with -o")
     }
+    // A wrong device is known at once; checking a large data set takes minutes.
+    let backend = try chooseBackend(configuration.device)
     let data = try loadDataset(data, skipBad: skipBad)
     try directory.create()
-    let backend = try chooseBackend(configuration.device)
     Interrupt.install()
     let run = try TrainingRun(
       configuration, data: data, directory: directory, backend: backend, resuming: resume)
     let report = run.session.plan.report
-    printError(
-      "\(run.trainingCount) training and \(run.validationCount) validation patches, \(run.session.layout.trainableCount) "
-        + "parameters, \(formatBytes(report.peakBytes)) planned, on \(backend.name)")
+    log.info(
+      """
+      \(run.trainingCount) training and \(run.validationCount) validation patches, \
+      \(run.session.layout.trainableCount) parameters, \(formatBytes(report.peakBytes)) planned, on \(backend.name)
+      """)
     if !run.hasValidation {
-      printError("there is no validation split: the best model is the one with the lowest training loss")
+      log.warning("there is no validation split: the best model is the one with the lowest training loss")
     }
     let progress = Progress(epochs: configuration.epochs)
     defer { progress.clear() }
-    let outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show)
+    let outcome: TrainingRun.Outcome
+    do { outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show) } catch EngineError.notFinite(
+      let step, let value)
+    {
+      let kept = FileManager.default.fileExists(atPath: directory.last) ? "; the last epoch's model is kept" : ""
+      throw RunError.request(
+        "\(value) is not finite at step \(step): try a lower --lr than \(configuration.learningRate)\(kept)")
+    }
     progress.clear()
     switch outcome {
     case .interrupted(let epoch):
-      printError(
-        "stopped in epoch \(epoch), all saved; go on with: glomseg train \(self.data) -o \(directory.path) --resume")
+      log.notice(
+        """
+        stopped in epoch \(epoch), all saved; go on with: glomseg train \(self.data) -o \(directory.path) --resume\
+        \(skipBad ? " --skip-bad" : "")
+        """)
     case .finished:
-      if let problem = Curves.draw(directory) { printError(problem) }
-      print("\(directory.path): best.safetensors, last.safetensors, history.csv, run.jsonl, config.yaml")
+      var files = "best.safetensors, last.safetensors, history.csv, groups.csv, run.jsonl, config.yaml"
+      if let problem = Curves.draw(directory) { log.warning("\(problem)") } else { files += ", curves.png" }
+      print("\(directory.path): \(files)")
     }
   }
 }
@@ -125,7 +152,7 @@ func loadDataset(_ root: String, skipBad: Bool) throws -> PatchDataset {
   }
   if terminal { writeError("\r\u{1B}[K") }
   if skipBad {
-    for fault in data.faults { printError("left out: \(fault)") }
+    for fault in data.faults { log.warning("left out \(fault)") }
   } else {
     try data.requireFaultless()
   }

@@ -14,7 +14,10 @@ import Testing
     return nil
   }()
 
-  private func run(_ arguments: String...) throws -> (code: Int32, out: String, err: String) {
+  private typealias Running = (process: Process, out: Pipe, err: Pipe)
+  private typealias Ended = (code: Int32, out: String, err: String)
+
+  private func start(_ arguments: [String]) throws -> Running {
     let process = Process()
     let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
     process.executableURL = program
@@ -23,19 +26,20 @@ import Testing
     process.standardOutput = out
     process.standardError = err
     try process.run()
-    let text = out.fileHandleForReading.readDataToEndOfFile()
-    let errors = err.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: text, as: UTF8.self), String(decoding: errors, as: UTF8.self))
+    return (process, out, err)
   }
 
-  @Test(arguments: ["devices", "plan", "train", "evaluate", "predict", "data", "bench", "check"])
-  func helpNamesAnExampleOrSubcommands(_ command: String) throws {
-    let result = try run(command, "--help")
-    #expect(result.code == 0)
-    #expect(result.out.contains("OVERVIEW:"))
-    #expect(result.out.contains("Example: glomseg \(command)") || result.out.contains("SUBCOMMANDS:"))
+  private func finish(_ running: Running) -> Ended {
+    let text = running.out.fileHandleForReading.readDataToEndOfFile()
+    let errors = running.err.fileHandleForReading.readDataToEndOfFile()
+    running.process.waitUntilExit()
+    return (
+      running.process.terminationStatus, String(decoding: text, as: UTF8.self), String(decoding: errors, as: UTF8.self)
+    )
   }
+
+  private func run(_ arguments: String...) throws -> Ended { try run(arguments) }
+  private func run(_ arguments: [String]) throws -> Ended { finish(try start(arguments)) }
 
   @Test func usageErrorsExit64() throws {
     #expect(try run("train").code == 64)
@@ -72,5 +76,113 @@ import Testing
     let object = try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
     #expect((object["cpu"] as? String)?.contains("OpenBLAS") == true)
     #expect(object["auto"] is String)
+  }
+
+  // MARK: Whole runs
+
+  /// A tiny data set in a folder of its own, gone when the test is over.
+  private func withData(_ body: (_ folder: String, _ data: String) throws -> Void) throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = folder + "/data"
+    let made = try run("data", "synth", data, "--patch", "32", "--train", "6", "--validation", "2", "--test", "1")
+    #expect(made.code == 0, "\(made.err)")
+    try body(folder, data)
+  }
+
+  private let small = ["--patch", "32", "--base", "4", "--batch", "2", "--lr", "1e-3", "--device", "cpu"]
+
+  private func expectOneSentence(
+    _ result: (code: Int32, out: String, err: String), _ words: String..., sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    #expect(result.code == 1, sourceLocation: sourceLocation)
+    #expect(result.out.isEmpty, sourceLocation: sourceLocation)
+    #expect(result.err.hasPrefix("glomseg: "), "\(result.err)", sourceLocation: sourceLocation)
+    #expect(result.err.split(separator: "\n").count == 1, "\(result.err)", sourceLocation: sourceLocation)
+    for word in words {
+      #expect(result.err.contains(word), "'\(result.err)' lacks '\(word)'", sourceLocation: sourceLocation)
+    }
+  }
+
+  @Test func badInputIsOneSentenceBeforeTraining() throws {
+    try withData { folder, data in
+      let config = folder + "/run.yaml"
+      try "epoch: 3\n".write(toFile: config, atomically: true, encoding: .utf8)
+      expectOneSentence(try run(["train", data, "-o", folder + "/a", "--config", config] + small), "run.yaml: epoch", "epochs")
+      expectOneSentence(try run(["train", data, "-o", config + "/a"] + small), "Not a directory")
+      expectOneSentence(try run(["train", data, "-o", folder + "/a", "--resume"] + small), "holds no run to resume")
+      expectOneSentence(try run(["train", data, "-o", folder + "/a", "--patch", "100"]), "patch", "16")
+      expectOneSentence(try run("train", data, "--patch", "8192", "--base", "512", "-o", folder + "/a", "--device", "cpu"), "GiB")
+      expectOneSentence(try run("evaluate", folder, data, "--device", "cpu"), "no finished run")
+      expectOneSentence(try run("evaluate", config, data, "--device", "cpu"), "run.yaml")
+      expectOneSentence(try run("evaluate", folder, data, "--json", folder + "/no/such.json"), "there is no folder")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/a/last.safetensors"))
+    }
+  }
+
+  @Test func brokenFilesAreNamedAndCanBeLeftOut() throws {
+    try withData { folder, data in
+      let broken = data + "/train/DN/s01/img/s01_0_0_0_img.jpg"
+      let bytes = try Data(contentsOf: URL(fileURLWithPath: broken))
+      try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: broken))
+      let refused = try run(["train", data, "-o", folder + "/run", "--epochs", "1"] + small)
+      #expect(refused.code == 1 && refused.err.contains("1 fault") && refused.err.contains(broken))
+      #expect(!FileManager.default.fileExists(atPath: folder + "/run"))
+      let inspected = try run("data", "inspect", data)
+      #expect(inspected.code == 1 && inspected.err.contains(broken))
+      let skipped = try run(["train", data, "-o", folder + "/run", "--epochs", "1", "--skip-bad"] + small)
+      #expect(skipped.code == 0 && skipped.err.contains("warning: left out \(broken)") && skipped.err.contains("5 training"))
+    }
+  }
+
+  @Test func withoutValidationTheLowestTrainingLossIsBest() throws {
+    try withData { folder, data in
+      try FileManager.default.removeItem(atPath: data + "/validation")
+      let result = try run(["train", data, "-o", folder + "/run", "--epochs", "2"] + small)
+      #expect(result.code == 0 && result.err.contains("warning: there is no validation split"))
+      #expect(FileManager.default.fileExists(atPath: folder + "/run/best.safetensors"))
+    }
+  }
+
+  @Test func trainEvaluatePredict() throws {
+    try withData { folder, data in
+      let trained = try run(["train", data, "-o", folder + "/run", "--epochs", "1"] + small)
+      #expect(trained.code == 0, "\(trained.err)")
+      let scores = try run("evaluate", folder + "/run", data, "--split", "validation", "--device", "cpu", "--json", "-")
+      #expect(scores.code == 0)
+      let object = try #require(try JSONSerialization.jsonObject(with: Data(scores.out.utf8)) as? [String: Any])
+      #expect(Set((object["pooled"] as? [String: Any] ?? [:]).keys) == ["accuracy", "precision", "recall", "f1"])
+      #expect(object["patches"] as? Int == 2 && object["dice_mean"] is Double && object["groups"] is [String: Any])
+      let predicted = try run(
+        "predict", folder + "/run", data, "--split", "test", "--panels", "--probabilities", "--device", "cpu", "-o",
+        folder + "/masks")
+      #expect(predicted.code == 0, "\(predicted.err)")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/masks").sorted()
+      #expect(files == ["s09_0_0_0_mask.png", "s09_0_0_0_panel.png", "s09_0_0_0_probability.png"])
+      expectOneSentence(try run(["train", data, "-o", folder + "/run"] + small), "holds a run already")
+    }
+  }
+
+  /// A signal finishes the step, saves and exits with 0; the run that goes on from there ends as if there had been none.
+  @Test(arguments: [SIGINT, SIGTERM])
+  func aSignalSavesAndResumingIsExact(_ signal: Int32) throws {
+    try withData { folder, data in
+      let epochs = ["--epochs", "80"]
+      #expect(try run(["train", data, "-o", folder + "/straight"] + small + epochs).code == 0)
+      let process = try start(["train", data, "-o", folder + "/parts"] + small + epochs)
+      let log = folder + "/parts/run.jsonl"
+      let deadline = Date().addingTimeInterval(30)
+      while (try? Data(contentsOf: URL(fileURLWithPath: log)).count) ?? 0 < 2000, Date() < deadline { usleep(1000) }
+      kill(process.process.processIdentifier, signal)
+      let stopped = finish(process)
+      #expect(stopped.code == 0 && stopped.err.contains("go on with: glomseg train"), "\(stopped.err)")
+      #expect(try run("train", data, "-o", folder + "/parts", "--resume").code == 0)
+      for file in ["last.safetensors", "best.safetensors", "groups.csv"] {
+        let (a, b) = (folder + "/straight/" + file, folder + "/parts/" + file)
+        #expect(FileManager.default.contentsEqual(atPath: a, andPath: b), "\(file) differs")
+      }
+      let steps = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
+      #expect(steps.count == 80 * 3)
+    }
   }
 }
