@@ -34,9 +34,9 @@ struct EvaluateCommand: ParsableCommand {
   func run() throws {
     try failing {
       let output = try JSONOutput(path: json)
+      let loaded = try LoadedModel(model, device: device, patch: patch)
       let set = try loadDataset(data, skipBad: skipBad)
       let pairs = try Split(rawValue: split).map { try set.requirePairs(in: $0) } ?? set.pairs
-      let loaded = try LoadedModel(model, device: device, patch: patch)
       let evaluation = try Evaluation.run(
         loaded.session, pairs: pairs, patch: loaded.patch, batch: min(batch, pairs.count), threshold: threshold)
       let header = ["", "patches", "accuracy", "precision", "recall", "F1", "Dice"]

@@ -132,7 +132,11 @@ struct TrainCommand: ParsableCommand {
         """)
     case .finished:
       var files = "best.safetensors, last.safetensors, history.csv, groups.csv, run.jsonl, config.yaml"
-      if let problem = Curves.draw(directory) { log.warning("\(problem)") } else { files += ", curves.png" }
+      if let problem = Curves.draw(directory, hasValidation: run.hasValidation) {
+        log.warning("\(problem)")
+      } else {
+        files += ", curves.png"
+      }
       print("\(directory.path): \(files)")
     }
   }
