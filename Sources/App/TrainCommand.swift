@@ -115,9 +115,9 @@ struct TrainCommand: ParsableCommand {
     let progress = Progress(epochs: configuration.epochs)
     defer { progress.clear() }
     let outcome: TrainingRun.Outcome
-    do { outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show) } catch EngineError.notFinite(
-      let step, let value)
-    {
+    do {
+      outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show)
+    } catch EngineError.notFinite(let step, let value) {
       let kept = FileManager.default.fileExists(atPath: directory.last) ? "; the last epoch's model is kept" : ""
       throw RunError.request(
         "\(value) is not finite at step \(step): try a lower --lr than \(configuration.learningRate)\(kept)")
