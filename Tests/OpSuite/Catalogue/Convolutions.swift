@@ -1,7 +1,12 @@
 extension Catalogue {
   static let convolutions: [OpCase] =
     quickConvolutions + edgeConvolutions + channelConvolutions + dilatedConvolutions + kernelConvolutions
-    + viewedConvolutions + branchedConvolutions + normalizedConvolutions + repeatedConvolutions
+    + viewedConvolutions + branchedConvolutions + normalizedConvolutions + repeatedConvolutions + chains
+
+  /// The large cases' reference, at a size at which it is held against central differences.
+  private static let chains: [OpCase] = LongIndexCase.Trained.allCases.map {
+    OpCase(LongIndexCase(channels: 5, h: 9, w: 7, trained: $0))
+  }
 
   /// One of each kind, small.
   private static let quickConvolutions: [OpCase] = [
