@@ -49,7 +49,7 @@ public struct StepBenchmark {
 
   /// Runs one step with device timing and returns each node's part of it, and the step's seconds.
   public func profile() throws(EngineError) -> (parts: [Part], seconds: Double) {
-    let executable = try session.mainStep.executable
+    let executable = session.mainStep.executable
     try executable.startProfile()
     let total = try step()
     let seconds = try executable.nodeSeconds()

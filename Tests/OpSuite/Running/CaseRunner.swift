@@ -103,7 +103,7 @@ private struct Run {
     self.builder = builder
     self.pattern = pattern
     plan = try Plan(builder.graph, layout: builder.layout, for: backend.traits, guardBytes: guardBytes)
-    try plan.requireFit(backend.traits, purpose: "a case on \(backend.name)")
+    try plan.requireFit(within: MemoryLimit.bytes(.max).bytes(on: backend), purpose: "a case on \(backend.name)")
     state = try backend.makeState(builder.layout, slabs: plan.usesSlabs)
     executable = try backend.load(plan, state: state)
   }
