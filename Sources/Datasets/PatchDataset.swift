@@ -1,4 +1,5 @@
 import Images
+import Threads
 
 /// The image and mask pairs found under a folder, and what is wrong there.
 ///

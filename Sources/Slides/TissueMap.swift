@@ -1,0 +1,103 @@
+public import Images
+
+/// Where a slide shows tissue, on a coarse canvas.
+///
+/// A pixel of the coarse canvas (32 level-0 pixels a side, fewer on small slides) is tissue unless it is
+/// - black, max(R, G, B) < 30: outside the scan; or
+/// - glass, min(R, G, B) > 205 and max − min < 25: bright and nearly without colour.
+///
+/// Both are fixed, so a place's answer depends on nothing around it. PAS and H&E stain even pale cytoplasm beyond the second
+/// bound; lumens and Bowman's space are white and are reached by `grown`.
+public struct TissueMap: Sendable {
+  public let width: Int
+  public let height: Int
+  /// Level-0 pixels in a cell.
+  public let downsample: Double
+  /// 1 for tissue, row by row.
+  public private(set) var cells: [UInt8]
+
+  @inline(__always)
+  static func isTissue(_ r: UInt8, _ g: UInt8, _ b: UInt8) -> Bool {
+    let high = max(r, max(g, b)), low = min(r, min(g, b))
+    return high >= 30 && !(low > 205 && high - low < 25)
+  }
+
+  /// The share of an RGB image's pixels that are tissue.
+  public static func fraction(_ image: PixelBuffer) -> Double {
+    precondition(image.channels == 3, "tissue is told by colour")
+    var count = 0
+    image.bytes.withUnsafeBufferPointer { bytes in
+      for i in 0..<bytes.count / 3 where isTissue(bytes[3 * i], bytes[3 * i + 1], bytes[3 * i + 2]) { count += 1 }
+    }
+    return Double(count) / Double(image.width * image.height)
+  }
+
+  /// Looks at the whole slide, a band of rows at a time.
+  public init(_ source: any SlideSource) throws(SlideError) {
+    let longest = max(source.width, source.height)
+    let downsample = max(1, min(32, Double(longest) / 256))
+    let canvas = SlideCanvas(source, downsample: downsample)
+    width = canvas.width
+    height = canvas.height
+    self.downsample = downsample
+    cells = []
+    cells.reserveCapacity(width * height)
+    let band = 64
+    for top in stride(from: 0, to: height, by: band) {
+      let image = try canvas.read(x: 0, y: top, width: width, height: min(band, height - top))
+      image.bytes.withUnsafeBufferPointer { bytes in
+        for i in 0..<bytes.count / 3 {
+          cells.append(Self.isTissue(bytes[3 * i], bytes[3 * i + 1], bytes[3 * i + 2]) ? 1 : 0)
+        }
+      }
+    }
+  }
+
+  /// Tissue cells, in level-0 pixels.
+  public var area: Double { Double(cells.reduce(into: 0) { $0 += Int($1) }) * downsample * downsample }
+
+  /// The map with every cell that lies within `cells` of tissue, along rows and columns.
+  public func grown(by reach: Int) -> TissueMap {
+    var grown = self
+    grown.cells = Self.spread(Self.spread(cells, reach, lines: height, length: width, step: 1, lineStep: width),
+      reach, lines: width, length: height, step: width, lineStep: 1)
+    return grown
+  }
+
+  private static func spread(
+    _ cells: [UInt8], _ reach: Int, lines: Int, length: Int, step: Int, lineStep: Int
+  ) -> [UInt8] {
+    var result = [UInt8](repeating: 0, count: cells.count)
+    for line in 0..<lines {
+      let base = line * lineStep
+      // The last place that may still be filled by a cell before.
+      var until = -1
+      for i in 0..<min(reach, length) where cells[base + i * step] == 1 { until = i + reach }
+      for i in 0..<length {
+        if i + reach < length, cells[base + (i + reach) * step] == 1 { until = i + 2 * reach }
+        if i <= until { result[base + i * step] = 1 }
+      }
+    }
+    return result
+  }
+
+  /// Whether any cell that a rectangle in level-0 pixels touches is tissue.
+  public func touches(x: Double, y: Double, width w: Double, height h: Double) -> Bool {
+    let left = max(0, Int(x / downsample)), right = min(width - 1, Int((x + w) / downsample))
+    let top = max(0, Int(y / downsample)), bottom = min(height - 1, Int((y + h) / downsample))
+    guard left <= right, top <= bottom else { return false }
+    for row in top...bottom {
+      for column in left...right where cells[row * width + column] == 1 { return true }
+    }
+    return false
+  }
+
+  /// The cell of each pixel of a canvas row or column.
+  public func columns(of canvas: SlideCanvas) -> [Int32] {
+    (0..<canvas.width).map { Int32(min(width - 1, Int((Double($0) + 0.5) * canvas.downsample / downsample))) }
+  }
+
+  public func row(of y: Int, in canvas: SlideCanvas) -> Int {
+    min(height - 1, Int((Double(y) + 0.5) * canvas.downsample / downsample))
+  }
+}
