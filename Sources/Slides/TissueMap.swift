@@ -3,11 +3,12 @@ public import Images
 /// Where a slide shows tissue, on a coarse canvas.
 ///
 /// A pixel of the coarse canvas (32 level-0 pixels a side, fewer on small slides) is tissue unless it is
-/// - black, max(R, G, B) < 30: outside the scan; or
-/// - glass, min(R, G, B) > 205 and max − min < 25: bright and nearly without colour.
+/// - black, max(R, G, B) < 30: outside the scan;
+/// - glass, min(R, G, B) > 205 and max − min < 25: bright and nearly without colour; or
+/// - grey, max − min < 8: dust, and the line where the scan's black meets glass. Stains have a colour.
 ///
-/// Both are fixed, so a place's answer depends on nothing around it. PAS and H&E stain even pale cytoplasm beyond the second
-/// bound; lumens and Bowman's space are white and are reached by `grown`.
+/// The bounds are fixed, so a place's answer depends on nothing around it. PAS and H&E stain even pale cytoplasm beyond the
+/// second; lumens and Bowman's space are white and are reached by `grown`.
 public struct TissueMap: Sendable {
   public let width: Int
   public let height: Int
@@ -19,7 +20,7 @@ public struct TissueMap: Sendable {
   @inline(__always)
   static func isTissue(_ r: UInt8, _ g: UInt8, _ b: UInt8) -> Bool {
     let high = max(r, max(g, b)), low = min(r, min(g, b))
-    return high >= 30 && !(low > 205 && high - low < 25)
+    return high >= 30 && high - low >= (low > 205 ? 25 : 8)
   }
 
   /// The share of an RGB image's pixels that are tissue.
