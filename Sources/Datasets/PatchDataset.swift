@@ -13,7 +13,7 @@ public struct PatchDataset: Sendable {
   /// In the order of the files' paths; those of `verified` follow.
   public private(set) var faults: [DatasetFault]
 
-  static let layout =
+  public static let layout =
     "{train,validation,test}/<group>/<case>/{img,mask}/<prefix>_<index>_<x>_<y>_{img,mask}.{jpg,jpeg,png}"
 
   /// Finds the pairs under `root`: the folder of the splits, one above it or one below it, down to a case.
