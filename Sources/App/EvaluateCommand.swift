@@ -62,7 +62,11 @@ struct EvaluateCommand: ParsableCommand {
 /// A model file opened on a device, with the patch size that it was trained at.
 struct LoadedModel {
   let session: InferenceSession
+  /// Side of the network's input.
   let patch: Int
+  /// Side of the patches that it was trained on before they were resized; of old models the input's.
+  let sourcePatch: Int
+  let file: String
 
   init(_ path: String, device: String, patch: Int?) throws {
     let file = try RunDirectory.modelFile(path)
@@ -74,6 +78,8 @@ struct LoadedModel {
       throw RunError.setting(name: "--patch", problem: "should be a multiple of 16, not \(side)")
     }
     self.patch = side
+    self.file = file
+    sourcePatch = metadata["source_patch"].flatMap(Int.init) ?? side
     let backend = try chooseBackend(device)
     session = try InferenceSession(model, on: backend) { state throws(EngineError) in
       try Checkpoint.load(file, into: state)
