@@ -98,7 +98,7 @@ public struct SegmentationRun {
     let reach = Int((Double(options.patchSize) * scale / 10 / tissue.downsample).rounded(.up))
     timing.decoding += monotonicSeconds() - start
     let outcome = try segmenter.fill(
-      map, canvas: canvas, tissue: options.skipsEmpty ? tissue.grown(by: reach) : nil, timing: &timing,
+      map, canvas: canvas, surroundings: tissue, tissue: options.skipsEmpty ? tissue.grown(by: reach) : nil, timing: &timing,
       shouldStop: shouldStop, progress: { progress(slide.caseName, $0, $1) })
     guard outcome == .finished else { return nil }
 

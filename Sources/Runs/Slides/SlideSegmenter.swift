@@ -51,8 +51,12 @@ public struct SlideSegmenter {
   }
 
   /// Fills the map from where it stands.
+  ///
+  /// - Parameters:
+  ///   - surroundings: where the slide was not scanned.
+  ///   - tissue: where to look; `nil` for everywhere.
   func fill(
-    _ map: MapFile, canvas: SlideCanvas, tissue: TissueMap?, timing: inout Timing, shouldStop: () -> Bool,
+    _ map: MapFile, canvas: SlideCanvas, surroundings: TissueMap, tissue: TissueMap?, timing: inout Timing, shouldStop: () -> Bool,
     progress: (Int, Int) -> Void
   ) throws -> Outcome {
     let stride = max(1, side - Int((options.overlap * Double(side)).rounded()))
@@ -69,18 +73,23 @@ public struct SlideSegmenter {
 
     let batch = max(1, min(options.batch, windows.count)), plane = side * side
     let batches = (windows.count + batch - 1) / batch
-    let all = windows, side = side
+    let all = windows, side = side, mirrors = options.mirrorsOutside && surroundings.hasOutside
     let pipeline = OrderedPipeline(count: batches, threads: options.threads, depth: options.threads + 1) {
-      number -> Result<[Float], SlideError> in
+      number -> Result<Windows, SlideError> in
       do throws(SlideError) {
         // The last batch is filled with black: another shape would need another plan.
         var values = [Float](repeating: 0, count: batch * 3 * plane)
+        var outside = [[Bool]](repeating: [], count: batch)
         for i in 0..<min(batch, all.count - number * batch) {
           let window = all[number * batch + i]
-          let image = try canvas.read(x: window.x, y: window.y, width: side, height: side)
+          var image = try canvas.read(x: window.x, y: window.y, width: side, height: side)
+          if mirrors {
+            outside[i] = surroundings.outside(image, of: canvas, x: window.x, y: window.y)
+            if !outside[i].isEmpty { image.mirror(over: outside[i]) }
+          }
           Self.planes(image, into: &values, at: i * 3 * plane)
         }
-        return .success(values)
+        return .success(Windows(images: values, outside: outside))
       } catch {
         return .failure(error)
       }
@@ -108,14 +117,15 @@ public struct SlideSegmenter {
         return .interrupted
       }
       var start = monotonicSeconds()
-      guard let images = try pipeline.next()?.get() else { break }
+      guard let decoded = try pipeline.next()?.get() else { break }
       timing.decoding += monotonicSeconds() - start
       start = monotonicSeconds()
-      let probabilities = try inference.probabilities(images)
+      var probabilities = try inference.probabilities(decoded.images)
       timing.network += monotonicSeconds() - start
       start = monotonicSeconds()
       for i in 0..<min(batch, windows.count - number * batch) {
         let window = windows[number * batch + i]
+        for (pixel, isOutside) in decoded.outside[i].enumerated() where isOutside { probabilities[i * plane + pixel] = 0 }
         try stitcher.finish(upTo: window.y, keep)
         probabilities.withUnsafeBufferPointer { values in
           stitcher.add(UnsafeBufferPointer(rebasing: values[i * plane..<(i + 1) * plane]), x: window.x, y: window.y)
@@ -130,6 +140,12 @@ public struct SlideSegmenter {
     try map.flush()
     timing.stitching += monotonicSeconds() - start
     return .finished
+  }
+
+  /// A batch of decoded windows: planes (N, 3, H, W), and for each window its pixels outside the scan (empty for none).
+  private struct Windows: Sendable {
+    let images: [Float]
+    let outside: [[Bool]]
   }
 
   /// Bytes (H, W, 3) as planes (3, H, W) of 0…1.
