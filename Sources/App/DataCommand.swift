@@ -12,7 +12,13 @@ struct DataCommand: ParsableCommand {
   struct SynthCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "synth", abstract: "Write a synthetic data set: PAS-like tissue with glomeruli and their masks.",
-      discussion: "The same seed gives the same files. Example: glomseg data synth data --patch 128 --seed 7")
+      discussion: """
+        The same seed gives the same files. With --slide it is one whole slide instead, synthetic_wsi.tiff with \
+        synthetic_mask.tiff: cores of tissue on glass, with a pyramid.
+
+        Example: glomseg data synth data --patch 128 --seed 7
+        Example: glomseg data synth slides --slide --size 40000
+        """)
 
     @Argument(help: "Folder to write into.") var folder: String
     @Option(help: "Side of the patches.") var patch = 256
@@ -20,9 +26,20 @@ struct DataCommand: ParsableCommand {
     @Option(help: "Patches in the validation split.") var validation = 10
     @Option(help: "Patches in the test split.") var test = 10
     @Option(help: "Seed.") var seed: UInt64 = 1
+    @Flag(help: "Write a whole slide and its mask.") var slide = false
+    @Option(help: "Width and height of the slide, pixels.") var size = 8000
 
     func run() throws {
       try failing {
+        if slide {
+          var options = SlideSynthesis.Options(width: size, height: size, seed: seed)
+          options.threads = processorCount
+          let bar = CountProgress(unit: "rows of tiles")
+          try SlideSynthesis.write(to: folder, name: "synthetic", options: options) { bar.show("slide", done: $0, all: $1) }
+          bar.clear()
+          print("\(folder): synthetic_wsi.tiff, synthetic_mask.tiff")
+          return
+        }
         let count = try Synthesis.write(
           to: folder,
           options: .init(
