@@ -1,6 +1,9 @@
 import ArgumentParser
 import Datasets
 import Engine
+import Foundation
+import Images
+import Logging
 import Runs
 
 /// `glomseg data`.
@@ -52,14 +55,59 @@ struct DataCommand: ParsableCommand {
   struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "inspect", abstract: "Decode a whole data set, count what is in it and list what is wrong.",
-      discussion: "Exits 1 where anything is wrong. Example: glomseg data inspect data")
+      discussion: """
+        Per split, group and case: patches, empty masks, size, share of foreground, background to foreground (which is \
+        the --pos-weight that balances them), and the median width of whole glomeruli. Then pictures that are there \
+        twice, and signs of mixed magnifications.
+
+        Exits 1 where anything is wrong: files that cannot be read, images without masks, masks of other sizes.
+
+        Example: glomseg data inspect data --sheet sheet.png --csv counts.csv
+        """)
 
     @Argument(help: "Folder of the data set.") var folder: String
+    @Option(help: "Draw patches of each group with their masks' outlines into this PNG file.") var sheet: String?
+    @Option(help: "Write the table to this CSV file.") var csv: String?
 
     func run() throws {
       try failing {
         let data = try loadDataset(folder, skipBad: true)
         print(data.summary)
+        let inspection = DatasetInspection(data)
+        let header = ["", "patches", "empty", "size", "foreground", "pos_weight", "glomerulus px"]
+        func cells(_ row: DatasetInspection.Row) -> [String] {
+          [
+            "\(row.patches)", "\(row.emptyMasks)", row.size, String(format: "%.2f%%", 100 * row.positiveFraction),
+            row.suggestedPositiveWeight.map { String(format: "%.1f", $0) } ?? "-",
+            row.medianDiameter.map { "\(Int($0.rounded()))" } ?? "-",
+          ]
+        }
+        print(
+          table(
+            header,
+            inspection.rows.map { row in
+              ["\(row.split.rawValue)/\(row.group)" + (row.caseName.map { "/" + $0 } ?? " (all)")] + cells(row)
+            }))
+        for same in inspection.duplicates.prefix(20) {
+          print("one picture: " + same.map(\.imagePath).joined(separator: ", "))
+        }
+        if inspection.duplicates.count > 20 { print("… and \(inspection.duplicates.count - 20) more pictures twice") }
+        for note in inspection.notes { log.warning("\(note)") }
+        if let csv {
+          let lines = inspection.rows.filter { $0.caseName != nil }.map { row in
+            let weight = row.suggestedPositiveWeight.map { String(format: "%.3f", $0) } ?? ""
+            let diameter = row.medianDiameter.map { String(format: "%.1f", $0) } ?? ""
+            return "\(row.split.rawValue),\(row.group),\(row.caseName ?? ""),\(row.patches),\(row.emptyMasks),\(row.size),"
+              + "\(row.foreground),\(row.pixels),\(weight),\(diameter)"
+          }
+          let head = "split,group,case,patches,empty_masks,size,foreground_px,pixels,pos_weight,glomerulus_px"
+          try FileBytes.write(Array((([head] + lines).joined(separator: "\n") + "\n").utf8), to: csv)
+        }
+        if let sheet, !data.pairs.isEmpty {
+          let drawn = try ContactSheet.draw(data)
+          try ImageFile.writePNG(drawn.sheet, to: sheet)
+          print("\(sheet): from the top, " + drawn.rows.joined(separator: ", "))
+        }
         if !data.faults.isEmpty {
           printError("glomseg: \(folder): \(data.faults.count) of its files cannot be used; they are listed above")
           throw ExitCode.failure

@@ -1,3 +1,5 @@
+public import Images
+
 /// A mask of a whole slide as runs of foreground, row by row: its memory follows the outlines, not the area.
 ///
 /// A slide of 70,000 × 80,000 pixels with 200 glomeruli takes about 100,000 runs. Each run carries the sum of its pixels'
@@ -37,6 +39,17 @@ public struct RunMask: Sendable, Equatable {
     self.width = width
     self.height = height
     rowStarts.reserveCapacity(height + 1)
+  }
+
+  /// The foreground of a grey image: bytes above `limit`.
+  public init(_ image: PixelBuffer, above limit: UInt8) {
+    precondition(image.channels == 1, "a mask has one channel")
+    self.init(width: image.width, height: image.height)
+    image.bytes.withUnsafeBufferPointer { bytes in
+      for row in 0..<image.height {
+        appendRow(UnsafeBufferPointer(rebasing: bytes[row * width..<(row + 1) * width]), above: limit)
+      }
+    }
   }
 
   public var isComplete: Bool { rowStarts.count == height + 1 }
