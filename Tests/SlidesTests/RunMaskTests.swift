@@ -195,6 +195,22 @@ import Testing
     #expect(fewer.areSimple && fewer.count == 2)
   }
 
+  /// As QuPath exports annotations: a list of features, of several classes.
+  @Test func otherClassesArePassedOver() throws {
+    let folder = try TemporaryFolder()
+    func square(_ x: Int, _ name: String?) -> String {
+      let properties = name.map { #"{"classification":{"name":"\#($0)"}}"# } ?? "{}"
+      return #"{"type":"Feature","properties":\#(properties),"geometry":{"type":"Polygon","coordinates":"#
+        + "[[[\(x),0],[\(x + 2),0],[\(x + 2),2],[\(x),2],[\(x),0]]]}}"
+    }
+    for (features, area) in [
+      ([square(0, "Tissue"), square(3, "Glomeruli"), square(6, nil)], 4), ([square(0, "A"), square(3, nil)], 8),
+    ] {
+      let path = try folder.file("a.geojson", Array("[\(features.joined(separator: ","))]".utf8))
+      #expect(try RunMask.read(path, width: 10, height: 5).area == area)
+    }
+  }
+
   @Test func brokenGeoJSONIsNamed() throws {
     let folder = try TemporaryFolder()
     for (text, words) in [("{", "no JSON"), (#"{"type":"Polygon","coordinates":[[[0,0],[1,1]]]}"#, "fewer than three")] {
