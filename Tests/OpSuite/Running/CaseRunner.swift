@@ -60,6 +60,8 @@ public enum CaseRunner {
       let apart = try Run(builder, on: backend, guardBytes: guardBytes, pattern: untouched)
       first = try apart.go(steps: definition.steps)
       problems = try apart.findDamage()
+      // Without the bands the next run could damage the process.
+      if let first, !problems.isEmpty { return (first, problems) }
     }
     let shared = try Run(builder, on: backend, guardBytes: 0, pattern: untouched)
     let second = try shared.go(steps: definition.steps)
