@@ -110,8 +110,16 @@ public final class TrainingRun {
     let position = String(decoding: try encoder.encode(position), as: UTF8.self)
     return [
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
-      "patches": "\(training.count)", "patches_digest": Self.digest(training), "version": glomsegVersion,
+      "patches": "\(training.count)", "patches_digest": Self.digest(training), "source_patch": "\(sourcePatch)",
+      "version": glomsegVersion,
     ]
+  }
+
+  /// The side that most training patches had before they were resized: what a window on a slide should cover.
+  private var sourcePatch: Int {
+    var counts: [Int: Int] = [:]
+    for pair in training { counts[max(pair.width, pair.height), default: 0] += 1 }
+    return counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? configuration.patch
   }
 
   private func save() throws {
