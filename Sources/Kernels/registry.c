@@ -50,6 +50,9 @@ static const char adam[] = {
 static const char sum_of_squares[] = {
 #embed "sum_of_squares.cl"
     , 0};
+static const char roof[] = {
+#embed "roof.cl"
+    , 0};
 
 static const struct {
   const char *name, *source;
@@ -69,6 +72,7 @@ static const struct {
     {"bce_dice.cl", bce_dice},
     {"adam.cl", adam},
     {"sum_of_squares.cl", sum_of_squares},
+    {"roof.cl", roof},
 };
 
 int kernels_count(void) { return sizeof files / sizeof files[0]; }
