@@ -62,6 +62,9 @@ static const char conv2d_winograd_pack[] = {
 static const char conv2d_winograd_weight_gradient[] = {
 #embed "conv2d_winograd_weight_gradient.cl"
     , 0};
+static const char roof[] = {
+#embed "roof.cl"
+    , 0};
 
 static const struct {
   const char *name, *source;
@@ -85,6 +88,7 @@ static const struct {
     {"bce_dice.cl", bce_dice},
     {"adam.cl", adam},
     {"sum_of_squares.cl", sum_of_squares},
+    {"roof.cl", roof},
 };
 
 int kernels_count(void) { return sizeof files / sizeof files[0]; }

@@ -293,3 +293,24 @@ CLONES void vm_adam(float *p, float *m, float *v, const float *g, int64_t count,
     p[i] = p[i] * decay - step * mi / (sqrtf(vi) * correction + eps);
   }
 }
+
+CLONES void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, float a, float b) {
+  // Eight independent vectors of 16: enough to hide the latency of two multiply-adds a cycle.
+  typedef float vector __attribute__((vector_size(64), aligned(4), may_alias));
+  enum { CHAINS = 8, BLOCK = 16 * CHAINS };
+  int64_t at = 0;
+  for (; at + BLOCK <= count; at += BLOCK) {
+    vector v[CHAINS];
+    for (int c = 0; c < CHAINS; c++) v[c] = *(const vector *)(x + at + 16 * c);
+    for (int64_t r = 0; r < rounds; r++)
+      for (int c = 0; c < CHAINS; c++) v[c] = v[c] * a + b;
+    for (int c = 0; c < CHAINS; c++) *(vector *)(y + at + 16 * c) = v[c];
+  }
+  for (; at < count; at++) {
+    float v = x[at];
+    for (int64_t r = 0; r < rounds; r++) v = v * a + b;
+    y[at] = v;
+  }
+}
+
+void vm_copy(float *y, const float *x, int64_t count) { memcpy(y, x, (size_t)count * sizeof(float)); }
