@@ -2,7 +2,14 @@
 #include <math.h>
 #include <string.h>
 
-#if defined(__x86_64__)
+// ThreadSanitizer instruments the functions that choose a clone, and those run before it is ready.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER
+#endif
+#endif
+
+#if defined(__x86_64__) && !defined(UNDER_THREAD_SANITIZER)
 #define CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define CLONES
