@@ -226,6 +226,55 @@ import Testing
     }
   }
 
+  /// A slide cut into patches, a model trained on them, and the slide segmented and scored by it.
+  @Test func fromSlideToSlide() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let slides = folder + "/train/DN"
+    #expect(try run("data", "synth", slides, "--slide", "--size", "1024").code == 0)
+    let cut = try run("patch", folder + "/train", "-o", folder + "/patches", "--patch-size", "256", "--overlap", "25%")
+    #expect(cut.code == 0 && cut.out.contains("patches of 25 positions on 1 slides"), "\(cut.err)")
+    let inspected = try run(
+      "data", "inspect", folder + "/patches", "--sheet", folder + "/sheet.png", "--csv", folder + "/counts.csv")
+    #expect(inspected.code == 0 && inspected.out.contains("train/DN/synthetic"), "\(inspected.err)")
+    #expect(FileManager.default.fileExists(atPath: folder + "/sheet.png"))
+    let trained = try run(["train", folder + "/patches", "-o", folder + "/run", "--epochs", "1"] + small)
+    #expect(trained.code == 0, "\(trained.err)")
+
+    let segment = ["segment", folder + "/run", folder + "/train", "-o", folder + "/masks", "--device", "cpu"]
+    let first = try run(segment)
+    #expect(first.code == 0 && first.out.contains("synthetic: "), "\(first.err)")
+    // The model knows that its patches were 256 pixels before they were resized.
+    let summary = try String(contentsOfFile: folder + "/masks/synthetic.json", encoding: .utf8)
+    #expect(summary.contains("window 256 to 32") && summary.contains("\"microns_per_pixel\" : 0.5"))
+    let again = try run(segment)
+    #expect(again.code == 0 && again.out.contains("(done before)"))
+    try Data([0x49, 0x49, 42, 0, 1]).write(to: URL(fileURLWithPath: slides + "/broken_wsi.tiff"))
+    let broken = try run(segment)
+    #expect(broken.code == 1 && broken.err.contains("broken_wsi.tiff: ") && broken.out.contains("synthetic"))
+    #expect(broken.err.contains("1 of 2 slides could not be segmented"))
+    try FileManager.default.removeItem(atPath: slides + "/broken_wsi.tiff")
+
+    let scored = try run(
+      "evaluate", folder + "/run", folder + "/train", "--device", "cpu", "-o", folder + "/masks", "--json", "-")
+    #expect(scored.code == 0, "\(scored.err)")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(scored.out.utf8)) as? [String: Any])
+    let mean = try #require(object["mean"] as? [String: Any])
+    #expect(mean["pixels"] is [String: Any] && mean["annotated"] is Int && object["protocol"] as? String == "slides")
+    let challenge = try run(
+      "evaluate", folder + "/run", folder + "/train", "--kpis", "--scale", "1", "--patch-size", "256", "--device", "cpu")
+    #expect(challenge.code == 0 && challenge.out.contains("mean of 1 slides"), "\(challenge.err)")
+  }
+
+  @Test func slideUsageErrors() throws {
+    #expect(try run("patch", "x.tiff", "-o", "y", "--overlap", "100%").code == 64)
+    #expect(try run("patch", "x.tiff", "-o", "y", "--scale", "1", "--mpp", "1").code == 64)
+    #expect(try run("segment", "m", "x.tiff", "-o", "y", "--tta", "3").code == 64)
+    #expect(try run("evaluate", "m", "x", "--kpis", "--overlap", "10%").code == 64)
+    expectOneSentence(try run("patch", "/no/such.tiff", "-o", "/tmp/none"), "/no/such.tiff", "no such slide")
+    expectOneSentence(try run("segment", "/no/model", "/no/such.tiff", "-o", "/tmp/none"), "/no/such.tiff")
+  }
+
   /// A signal finishes the step, saves and exits with 0; the run that goes on from there ends as if there had been none.
   @Test(arguments: [SIGINT, SIGTERM])
   func aSignalSavesAndResumingIsExact(_ signal: Int32) throws {

@@ -161,25 +161,38 @@ import Testing
     let objects = MaskObjects(mask)
     let exact = objects.outlines(mask)[0][0]
     for tolerance in [1.0, 2, 8] {
-      let fewer = exact.simplified(tolerance: tolerance)
-      #expect(fewer.isSimple)
+      let fewer = [exact].simplified(tolerance: tolerance)[0]
+      #expect([fewer].areSimple)
       #expect(fewer.holes.count == 1)
       #expect(fewer.exterior.count < exact.exterior.count / 4)
       #expect(abs(fewer.area / exact.area - 1) < 0.01 * tolerance)
     }
     // The smallest things keep their points.
     let dot = Polygon(exterior: [.init(x: 0, y: 0), .init(x: 1, y: 0), .init(x: 1, y: 1), .init(x: 0, y: 1)], holes: [])
-    #expect(dot.simplified(tolerance: 5) == dot)
+    #expect([dot].simplified(tolerance: 5) == [dot])
   }
 
   @Test(arguments: cases.prefix(20))
   func simplificationNeverCrosses(_ one: (width: Int, height: Int, seed: UInt64)) {
     let bits = Pictures.shapes(width: one.width, height: one.height, seed: one.seed)
     let mask = RunMask(width: one.width, height: one.height, bits: bits)
-    for polygon in MaskObjects(mask).outlines(mask).joined() {
-      let fewer = polygon.simplified(tolerance: 2)
-      #expect(fewer == polygon || fewer.isSimple)
+    for polygons in MaskObjects(mask).outlines(mask) {
+      let fewer = polygons.simplified(tolerance: 2)
+      #expect(fewer == polygons || fewer.areSimple)
     }
+  }
+
+  /// Parts of one object that touch at a corner may cross each other when each is simplified alone.
+  @Test func partsOfAnObjectStayApart() {
+    let zigzag = (0..<30).map { Point(x: Double($0 * 2), y: Double($0 % 2)) }
+    let upper = Polygon(exterior: [.init(x: 58, y: -20)] + zigzag.reversed() + [.init(x: 0, y: -20)], holes: [])
+    let lower = Polygon(exterior: zigzag.map { .init(x: $0.x, y: $0.y + 0.5) } + [.init(x: 58, y: 30), .init(x: 0, y: 30)], holes: [])
+    let both = [upper, lower].map { polygon in
+      signedArea(polygon.exterior) > 0 ? polygon : Polygon(exterior: polygon.exterior.reversed(), holes: [])
+    }
+    #expect(both.areSimple)
+    let fewer = both.simplified(tolerance: 4)
+    #expect(fewer.areSimple && fewer.count == 2)
   }
 
   @Test func brokenGeoJSONIsNamed() throws {
