@@ -47,8 +47,7 @@ struct CheckCommand: ParsableCommand {
       for target in try targets() { check(jobs, on: target, &report) }
       for entry in report.entries where entry.outcome == .failed { output.say(entry.description + "\n") }
       output.say(report.summary())
-      let skipped = report.count(.skipped)
-      if skipped > 0 { output.say("skipped: \(skipped) cases that \(seconds ?? 0) seconds left no time for") }
+      for line in report.skipped { output.say(line) }
       if fuzz > 0 { output.say("random cases: --fuzz \(fuzz) --fuzz-seed \(fuzzSeed)") }
       output.say(report.verdict)
       if let junit {
@@ -66,6 +65,7 @@ struct CheckCommand: ParsableCommand {
   /// Something to run on each device.
   private enum Job {
     case catalogue(OpCase)
+    case network(NetworkCase)
     case golden(GoldenCase)
     /// A golden file that could not be read.
     case broken(name: String, problem: String)
@@ -73,6 +73,7 @@ struct CheckCommand: ParsableCommand {
     var name: String {
       switch self {
       case .catalogue(let opCase): opCase.name
+      case .network(let network): network.name
       case .golden(let golden): "golden/\(golden.name)"
       case .broken(let name, _): name
       }
@@ -81,6 +82,7 @@ struct CheckCommand: ParsableCommand {
     var operation: String {
       switch self {
       case .catalogue(let opCase): opCase.operation
+      case .network: NetworkCase.operation
       case .golden(let golden): "golden/\(golden.operation)"
       case .broken: "golden/unreadable"
       }
@@ -89,6 +91,7 @@ struct CheckCommand: ParsableCommand {
     func run(on backend: any Backend) -> CheckReport.Entry {
       switch self {
       case .catalogue(let opCase): .init(CaseRunner.run(opCase, on: backend), operation: operation)
+      case .network(let network): .init(network.run(on: backend), operation: operation)
       case .golden(let golden):
         .init(GoldenRunner().run(golden, on: backend), name: name, operation: operation)
       case .broken(let name, let problem):
@@ -100,6 +103,7 @@ struct CheckCommand: ParsableCommand {
   /// - Throws: `.request` where a filter leaves nothing, ``GoldenError`` where a path holds no golden files.
   private func selectJobs() throws -> [Job] {
     var jobs = (quick ? Catalogue.quick : large ? Catalogue.all + Catalogue.large : Catalogue.all).map(Job.catalogue)
+    if !quick { jobs += NetworkCase.all.map(Job.network) }
     if fuzz > 0 { jobs += Catalogue.fuzz(count: fuzz, seed: fuzzSeed).map(Job.catalogue) }
     for path in golden {
       for file in try GoldenCase.files(at: path) {
@@ -173,7 +177,7 @@ struct CheckCommand: ParsableCommand {
         report.add(
           .init(
             name: job.name, operation: job.operation, device: backend.name, outcome: .skipped,
-            problems: ["no time was left"]))
+            problems: ["\(seconds) seconds left no time"]))
         continue
       }
       if verbose { printError("begin \(job.name)") }

@@ -45,6 +45,15 @@ struct CheckReport {
   /// Whether everything was right: a check of nothing isn't.
   var passed: Bool { count(.failed) == 0 && count(.passed) > 0 }
 
+  /// A line for each reason for which cases were not run.
+  var skipped: [String] {
+    let reasons = Dictionary(grouping: entries.filter { $0.outcome == .skipped }) { $0.problems.joined(separator: ", ") }
+    return reasons.sorted { $0.key < $1.key }.map { reason, entries in
+      let names = entries.count > 3 ? "\(entries.count) cases" : entries.map(\.name).joined(separator: ", ")
+      return "skipped: \(names): \(reason)"
+    }
+  }
+
   /// A line for each operation on each device, then one for each device.
   func summary() -> String {
     var rows: [[String]] = []
@@ -72,7 +81,8 @@ extension CheckReport.Entry {
   init(_ result: CaseResult, operation: String) {
     let failures = result.problems + result.tensors.filter { !$0.passed }.map(\.description)
     self.init(
-      name: result.name, operation: operation, device: result.device, outcome: result.passed ? .passed : .failed,
+      name: result.name, operation: operation, device: result.device,
+      outcome: result.skipReason != nil ? .skipped : result.passed ? .passed : .failed,
       error: result.worst?.error ?? 0, bound: result.worst?.bound ?? 0,
       problems: result.passed || !failures.isEmpty ? failures : ["nothing was compared"], seconds: result.elapsedSeconds)
   }

@@ -20,15 +20,33 @@
 #endif
 #define Z_PLANE (Z_ROWS * TILE_W + 16)
 
+// Folds eight vectors of sixteen partial sums to their eight sums.
+#if !SHUFFLES
+// The same sums in the same order: see sum16.
+inline float fold_lanes(float16 v) {
+  float lanes[16];
+  vstore16(v, 0, lanes);
+#pragma unroll 1
+  for (int l = 0; l < 8; l++) lanes[l] += lanes[l + 8];
+#pragma unroll 1
+  for (int count = 4; count > 0; count /= 2)
+#pragma unroll 1
+    for (int l = 0; l < count; l++) lanes[l] = lanes[2 * l] + lanes[2 * l + 1];
+  return lanes[0];
+}
+#define FOLD8(v)                                                                                     \
+  (float8)(fold_lanes(v[0]), fold_lanes(v[1]), fold_lanes(v[2]), fold_lanes(v[3]), fold_lanes(v[4]), \
+           fold_lanes(v[5]), fold_lanes(v[6]), fold_lanes(v[7]))
+#else
 // Adds neighbours: (a0 + a1, a2 + a3, ..., b0 + b1, ...).
 inline float8 add_pairs(float8 a, float8 b) { return (float8)(a.even, b.even) + (float8)(a.odd, b.odd); }
 
-// Folds eight vectors of sixteen partial sums to their eight sums.
 #define FOLD8(v)                                                                                    \
   add_pairs(add_pairs(add_pairs(v[0].lo + v[0].hi, v[1].lo + v[1].hi),                              \
                       add_pairs(v[2].lo + v[2].hi, v[3].lo + v[3].hi)),                             \
             add_pairs(add_pairs(v[4].lo + v[4].hi, v[5].lo + v[5].hi),                              \
                       add_pairs(v[6].lo + v[6].hi, v[7].lo + v[7].hi)))
+#endif
 
 __attribute__((reqd_work_group_size(1, 1, 1)))
 __kernel void conv2d_weight_gradient_partial(

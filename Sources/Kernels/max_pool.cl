@@ -20,7 +20,7 @@ __kernel void max_pool_forward(__global float *restrict y, const __global float 
   const __global float *low = top + in_width;
   y += (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
-  for (; j + 8 <= out_width; j += 8) {
+  for (; SHUFFLES && j + 8 <= out_width; j += 8) {
     float16 a = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
     float16 b = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
     float16 m = fmax(a, b);
@@ -49,7 +49,7 @@ __kernel void max_pool_backward(__global float *restrict dx, const __global floa
   const __global float *top = x + at, *low = top + in_width;
   dy += (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
-  for (; j + 8 <= out_width; j += 8) {
+  for (; SHUFFLES && j + 8 <= out_width; j += 8) {
     float16 u = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
     float16 l = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
     float8 d = vload8(0, dy + j), zero = (float8)0.0f;

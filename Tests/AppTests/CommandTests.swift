@@ -78,6 +78,67 @@ import Testing
     #expect(object["auto"] is String)
   }
 
+  // MARK: Benchmarks
+
+  /// The objects of standard output, one a line.
+  private func lines(_ result: Ended) throws -> [[String: Any]] {
+    #expect(result.code == 0, "\(result.err)")
+    return try result.out.split(separator: "\n").map { line in
+      try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+    }
+  }
+
+  @Test(arguments: [[], ["--inference"]])
+  func benchStepPrintsOneLineThatAddsUp(_ flags: [String]) throws {
+    for device in ["cpu", "opencl"] {
+      let result = try run(
+        ["bench", "step", "--patch", "32", "--base", "4", "--batch", "2", "--steps", "3", "--device", device, "--json", "-"] + flags)
+      let line = try #require(try lines(result).first)
+      #expect(line["work"] as? String == (flags.isEmpty ? "training step" : "inference"))
+      #expect(line["device"] is String && line["gflops"] is Double && line["peak_bytes_measured"] is Int)
+      #expect(try #require(line["peak_bytes_planned"] as? Int) > 0)
+      let median = try #require(line["seconds_median"] as? Double)
+      #expect(try #require(line["seconds_min"] as? Double) <= median)
+      let operations = try #require(line["operations"] as? [[String: Any]]).compactMap { $0["seconds"] as? Double }
+      let sum = operations.reduce(0, +)
+      #expect(operations.count >= 4 && sum > 0)
+      #expect(abs(sum + (try #require(line["seconds_rest"] as? Double)) - median) < 1e-6 + 1e-6 * median)
+    }
+  }
+
+  @Test func benchServesSteps() throws {
+    let process = Process()
+    let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
+    process.executableURL = program
+    process.arguments = ["bench", "step", "--patch", "32", "--base", "4", "--device", "cpu", "--serve"]
+    let (input, out) = (Pipe(), Pipe())
+    process.standardInput = input
+    process.standardOutput = out
+    try process.run()
+    input.fileHandleForWriting.write(Data("step\nnonsense\nstep\n".utf8))
+    try input.fileHandleForWriting.close()
+    let said = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self).split(separator: "\n")
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    #expect(said.count == 3 && said.first == "ready")
+    #expect(said.dropFirst().allSatisfy { $0.contains("\"seconds\":") && $0.contains("\"device\":\"cpu\"") }, "\(said)")
+  }
+
+  @Test func benchOpsTimesEachShapeOnce() throws {
+    let size = ["--patch", "32", "--base", "4", "--device", "cpu", "--runs", "3", "--seconds", "0.01", "--json", "-"]
+    let pools = try lines(try run(["bench", "ops", "--filter", "max_pool"] + size))
+    #expect(pools.count == 8 && Set(pools.compactMap { "\($0["operation"] ?? "") \($0["shapes"] ?? "")" }).count == 8)
+    #expect(pools.allSatisfy { ($0["roof_fraction"] as? Double ?? 0) > 0 && $0["bound"] as? String == "memory" })
+    expectOneSentence(try run(["bench", "ops", "--filter", "nothing"] + size), "nothing", "--filter")
+  }
+
+  @Test func benchMemoryComparesPlanAndProcess() throws {
+    let line = try #require(try lines(try run("bench", "memory", "--patch", "32", "--base", "4", "--device", "cpu", "--json", "-")).first)
+    #expect(line["benchmark"] as? String == "memory")
+    #expect(try #require(line["peak_bytes_measured"] as? Int) > 0 && line["peak_bytes_planned"] is Int)
+    expectOneSentence(try run("bench", "memory", "--patch", "32", "--device", "opencl:9:9", "--json", "-"), "opencl:9:9")
+  }
+
   // MARK: Whole runs
 
   /// A tiny data set in a folder of its own, gone when the test is over.

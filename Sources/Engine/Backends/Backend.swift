@@ -62,8 +62,8 @@ public protocol Executable: AnyObject {
   func nodeSeconds() throws(EngineError) -> [Double]
   /// Fills all arena memory, guard bands included, with one bit pattern.
   func fillArena(_ pattern: Float) throws(EngineError)
-  /// The whole of an arena slab, for tests that look at guard bands.
-  func readArena(_ slab: Int) throws(EngineError) -> [Float]
+  /// Elements of an arena slab, for tests that look at guard bands.
+  func readArena(_ slab: Int, offset: Int, count: Int) throws(EngineError) -> [Float]
 }
 
 extension Executable {

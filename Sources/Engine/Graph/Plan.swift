@@ -103,7 +103,7 @@ public struct Plan: Sendable {
   /// process would be killed on the way.
   ///
   /// - Throws: `.memory` with both numbers.
-  func requireFit(_ device: DeviceTraits, purpose: String) throws(EngineError) {
+  public func requireFit(_ device: DeviceTraits, purpose: String) throws(EngineError) {
     // A driver that does not tell its memory says 0.
     guard device.memoryBytes > 0, report.peakBytes > device.memoryBytes else { return }
     throw .memory(neededBytes: report.peakBytes, availableBytes: device.memoryBytes, purpose: purpose)

@@ -68,10 +68,13 @@ protocol CaseDefinition: Sendable {
   func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64]
   func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy
   var steps: Int { get }
+  /// So large that values can't have memory of their own: the case runs on plans that share memory alone.
+  var fillsMemory: Bool { get }
 }
 
 extension CaseDefinition {
   var steps: Int { 1 }
+  var fillsMemory: Bool { false }
 }
 
 /// Inputs by name; what an input becomes at step k is `NAME@k`.

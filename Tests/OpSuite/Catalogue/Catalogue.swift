@@ -5,10 +5,10 @@ public enum Catalogue {
   /// Sizes around the edges of every tile: 16 lanes, tiles of 8 and 16 rows, of 16, 32 and 64 columns.
   static let edges = [1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 130]
 
-  /// Every case but the large ones.
+  /// Every case but the large ones; the convolutions last, whose kernels take a slow compiler longest.
   public static let all: [OpCase] =
-    convolutions + transposedConvolutions + batchNorms + materializations + activations + pools + concatenations
-    + losses + optimizers + sums
+    batchNorms + materializations + activations + pools + concatenations + losses + optimizers + sums + roofs
+    + transposedConvolutions + convolutions
 
   /// What breaks only at size: gigabytes of memory and minutes each.
   public static let large: [OpCase] = [
@@ -18,7 +18,7 @@ public enum Catalogue {
     OpCase(BCEDiceCase(n: 16, h: 2048, w: 2048), tier: .large),
     OpCase(BatchNormCase(n: 8, c: 2, h: 2048, w: 2048, relu: true, offset: 1000), tier: .large),
     OpCase(ConvolutionCase(n: 1, channels: [3], h: 2048, w: 2048, branches: [(4, 1)]), tier: .large),
-  ]
+  ] + LongIndexCase.Trained.allCases.map { OpCase(LongIndexCase(trained: $0), tier: .large) }
 
   /// Cases of seconds in all that reach every kernel function.
   public static let quick: [OpCase] = all.filter { $0.tier == .quick }

@@ -6,6 +6,8 @@ public struct CaseResult: Sendable, CustomStringConvertible {
   public var tensors: [TensorResult] = []
   /// What else went wrong, one sentence each: an error thrown, a write out of bounds, two runs that differ.
   public var problems: [String] = []
+  /// Why a large case was not run: the device's memory does not hold it. Neither passed nor failed.
+  public var skipReason: String?
   public var elapsedSeconds = 0.0
 
   init(_ name: String, on device: String) {
@@ -21,7 +23,7 @@ public struct CaseResult: Sendable, CustomStringConvertible {
   /// The name, and the failures a line each.
   public var description: String {
     let failures = problems + tensors.filter { !$0.passed }.map(\.description)
-    let verdict = passed ? "passed" : failures.isEmpty ? "compared nothing" : "failed"
+    let verdict = skipReason != nil ? "skipped" : passed ? "passed" : failures.isEmpty ? "compared nothing" : "failed"
     return (["\(name) on \(device): \(verdict)"] + failures.map { "  \($0)" }).joined(separator: "\n")
   }
 }

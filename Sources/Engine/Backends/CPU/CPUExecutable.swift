@@ -83,8 +83,8 @@ final class CPUExecutable: Executable {
     for arena in arenas { arena.floats.update(repeating: pattern, count: arena.byteCount / 4) }
   }
 
-  func readArena(_ slab: Int) throws(EngineError) -> [Float] {
-    Array(UnsafeBufferPointer(start: arenas[slab].floats, count: plan.arenaBytes[slab] / 4))
+  func readArena(_ slab: Int, offset: Int, count: Int) throws(EngineError) -> [Float] {
+    Array(UnsafeBufferPointer(start: arenas[slab].floats + offset, count: count))
   }
 
   private func operand(_ value: ValueID) throws(EngineError) -> CPUOperand {

@@ -208,12 +208,12 @@ final class OpenCLExecutable: Executable {
     for arena in arenas { try backend.fill(arena, pattern) }
   }
 
-  func readArena(_ slab: Int) throws(EngineError) -> [Float] {
-    var values = [Float](repeating: 0, count: plan.arenaBytes[slab] / 4)
+  func readArena(_ slab: Int, offset: Int, count: Int) throws(EngineError) -> [Float] {
+    var values = [Float](repeating: 0, count: count)
     var failure: EngineError?
     values.withUnsafeMutableBytes { bytes in
       guard let base = bytes.baseAddress else { return }
-      do throws(EngineError) { try backend.read(base, bytes.count, from: arenas[slab], offset: 0) } catch { failure = error }
+      do throws(EngineError) { try backend.read(base, bytes.count, from: arenas[slab], offset: offset * 4) } catch { failure = error }
     }
     if let failure { throw failure }
     return values

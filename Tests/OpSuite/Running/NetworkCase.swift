@@ -1,0 +1,85 @@
+public import Engine
+
+/// Ten training steps of the whole network on one batch, against the same steps in Double: the first step's logits and
+/// the gradient of every parameter, and the loss of each step.
+///
+/// The first step's tensors may be off by ``tensorBound`` of their largest element. Losses may be off by ``lossBound``
+/// relative: Adam divides a gradient by its own size, so an element that is nearly zero in Double moves by a whole step in
+/// a direction that rounding chose, and such elements make two exact programs part ways.
+public struct NetworkCase: Sendable {
+  public static let operation = "network"
+  public static let tensorBound = 1e-4
+  public static let lossBound = 1e-3
+
+  let base: Int
+  let batch: Int
+  let height: Int
+  let width: Int
+  let steps = 10
+  let seed: UInt64 = 1
+
+  public var name: String {
+    "\(Self.operation)/base\(base)_n\(batch)_h\(height)_w\(width)_steps\(steps)_seed\(seed)"
+  }
+
+  /// The cases; base 4 gives the bottleneck branches of unequal width.
+  public static let all = [NetworkCase(base: 4, batch: 2, height: 64, width: 48)]
+
+  /// Never throws: an error is a failed result with the error's description.
+  public func run(on backend: any Backend) -> CaseResult {
+    var result = CaseResult(name, on: backend.name)
+    let start = monotonicSeconds()
+    do throws(EngineError) { try compare(on: backend, &result) } catch { result.problems.append(error.description) }
+    result.elapsedSeconds = monotonicSeconds() - start
+    return result
+  }
+
+  private func compare(on backend: any Backend, _ result: inout CaseResult) throws(EngineError) {
+    let images = Tensor64(random: [batch, 3, height, width], seed: seed, in: 0...1).roundedToFloat
+    // A disk in each image, off its centre.
+    var target = Tensor64(zeros: [batch, 1, height, width])
+    for index in 0..<target.count {
+      let (i, j) = (Double(index / width % height) - 0.4 * Double(height), Double(index % width) - 0.6 * Double(width))
+      if i * i + j * j < 0.05 * Double(height * width) { target.values[index] = 1 }
+    }
+    let rate = 1e-3
+    let adam = Reference.AdamAttributes(learningRate: rate, beta1: 0.9, beta2: 0.999, eps: 1e-8)
+    // Widened from the engine's fp32, so that both compute with the same numbers.
+    let loss = BCEDiceLoss()
+    let attributes = Reference.BCEDiceAttributes(
+      bceWeight: Double(loss.bceWeight), posWeight: Double(loss.positiveWeight), diceSmooth: Double(loss.smooth))
+
+    let session = try TrainingSession(
+      VariableUNet(base: base), batch: batch, height: height, width: width, on: backend, seed: seed, loss: loss)
+    var start: [String: Tensor64] = [:]
+    for entry in session.layout.entries {
+      start[entry.name] = Tensor64(
+        entry.dimensions, try session.state.read(entry.slab, offset: entry.offset, count: entry.count))
+    }
+    var reference = VariableUNetReference(parameters: start)
+    for step in 1...steps {
+      let want = reference.train(x: images, target: target, attributes, adam)
+      let got = try session.step(
+        images: images.floats, target: target.floats, count: batch, learningRate: rate)
+      result.tensors.append(
+        TensorResult(
+          "loss at step \(step)", got: [Float(got.loss)], want: Tensor64([1], [want.loss]),
+          bound: Self.lossBound * abs(want.loss)))
+      guard step == 1 else { continue }
+      func compare(_ name: String, _ got: [Float], _ want: Tensor64) {
+        let largest = want.values.reduce(0) { max($0, abs($1)) }
+        result.tensors.append(TensorResult(name, got: got, want: want, bound: Self.tensorBound * largest))
+      }
+      let (graph, executable) = try session.mainStep
+      compare("logits", try executable.read(graph.logits), want.logits)
+      for entry in session.layout.entries where entry.slab == .parameters {
+        guard let gradient = want.gradients[entry.name] else {
+          result.problems.append("the reference has no gradient of \(entry.name)")
+          continue
+        }
+        let values = try session.state.read(.gradients, offset: entry.offset, count: entry.count)
+        compare("gradient of \(entry.name)", values, gradient)
+      }
+    }
+  }
+}
