@@ -17,7 +17,7 @@ struct BenchStep: Encodable {
   let seconds_min: Double
   let gflops: Double
   let peak_bytes_planned: Int
-  let peak_bytes_measured: Int?
+  let peak_bytes_measured: NumberOrNull
   /// Of the median step.
   let seconds_operations: Double
   let seconds_rest: Double
@@ -50,7 +50,7 @@ struct BenchStep: Encodable {
     seconds_min = timing.least
     gflops = Double(step.flops) / timing.median / 1e9
     peak_bytes_planned = step.plannedBytes
-    peak_bytes_measured = step.measuredBytes
+    peak_bytes_measured = NumberOrNull(value: step.measuredBytes)
     let sample = StepBenchmark.medianSample(samples)
     seconds_operations = sample.nodes.reduce(0, +)
     seconds_rest = sample.rest
@@ -69,7 +69,7 @@ struct BenchAnswer: Encodable {
   let seconds_load: Double
   let seconds_first: Double
   let peak_bytes_planned: Int
-  let peak_bytes_measured: Int?
+  let peak_bytes_measured: NumberOrNull
   let device: String
   let driver: String
 
@@ -81,8 +81,18 @@ struct BenchAnswer: Encodable {
     self.seconds_load = seconds_load
     self.seconds_first = seconds_first
     self.peak_bytes_planned = peak_bytes_planned
-    self.peak_bytes_measured = peak_bytes_measured
+    self.peak_bytes_measured = NumberOrNull(value: peak_bytes_measured)
     self.device = device.device
     driver = device.driver
+  }
+}
+
+/// A number, or null where it is not known, so that the key is always there.
+struct NumberOrNull: Encodable {
+  let value: Int?
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    if let value { try container.encode(value) } else { try container.encodeNil() }
   }
 }

@@ -63,7 +63,7 @@ struct BenchStepCommand: ParsableCommand {
       step    median \(decimals(line.seconds_median)) s, least \(decimals(line.seconds_min)) s of \(line.steps); \
       first \(decimals(line.seconds_first)) s after \(decimals(line.seconds_load)) s to load
       work    \(decimals(Double(benchmark.flops) / 1e12)) TFLOP, \(giga(line.gflops * 1e9, per: 1)) GFLOP/s
-      memory  \(formatBytes(line.peak_bytes_planned)) planned, \(line.peak_bytes_measured.map(formatBytes) ?? "unknown") measured
+      memory  \(formatBytes(line.peak_bytes_planned)) planned, \(line.peak_bytes_measured.value.map(formatBytes) ?? "unknown") measured
       """)
     var rows = benchmark.operations(sample).map { row("\($0.operation) (\($0.nodes))", $0, sample) }
     let sum = sample.nodes.reduce(0, +)
