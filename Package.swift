@@ -25,18 +25,24 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
-    // C: the OpenCL bridge, the kernels' text, BLAS, vector loops, image codecs.
+    // C: the OpenCL bridge, the kernels' text, BLAS, vector loops, image codecs, TIFF.
     .target(name: "CLBridge", linkerSettings: [.linkedLibrary("OpenCL")]),
     .target(name: "Kernels"),
     .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .target(name: "VectorMath", linkerSettings: [.linkedLibrary("m")]),
     .target(
       name: "ImageCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+    .systemLibrary(name: "CTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
+    .target(
+      name: "TIFFBridge", dependencies: ["CTIFF"], linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),
 
     // Swift: images and data sets know no engine; the engine knows no images.
     .target(name: "Randomness", swiftSettings: strict),
+    .target(name: "Threads", swiftSettings: strict),
     .target(name: "Images", dependencies: ["ImageCodecs"], swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["Images", "Randomness"], swiftSettings: strict),
+    .target(name: "Slides", dependencies: ["Images", "TIFFBridge", "Threads"], swiftSettings: strict),
+    .target(
+      name: "Datasets", dependencies: ["Images", "Randomness", "Slides", "Threads"], swiftSettings: strict),
     .target(
       name: "Engine", dependencies: ["CLBridge", "Kernels", "CBLAS", "VectorMath", "Randomness"],
       swiftSettings: strict),
@@ -45,20 +51,25 @@ let package = Package(
     .target(
       name: "Benchmarks", dependencies: ["Engine", "Randomness"], path: "benchmarks/Sources", swiftSettings: strict),
     .target(
-      name: "Runs", dependencies: ["Engine", "Datasets", "Images", yams], swiftSettings: strict),
+      name: "Runs", dependencies: ["Engine", "Datasets", "Images", "Slides", "Threads", yams], swiftSettings: strict),
     .executableTarget(
       name: "App",
-      dependencies: ["Engine", "Runs", "Benchmarks", "Images", "Datasets", "OpSuite", argumentParser, logging, yams],
+      dependencies: [
+        "Engine", "Runs", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", argumentParser, logging, yams,
+      ],
       swiftSettings: strict),
 
     .testTarget(name: "ImagesTests", dependencies: ["Images"], swiftSettings: strict),
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Images", "Randomness"], swiftSettings: strict),
+    .testTarget(name: "SlidesTests", dependencies: ["Slides", "Images", "Randomness"], swiftSettings: strict),
+    .testTarget(
+      name: "DatasetsTests", dependencies: ["Datasets", "Images", "Randomness", "Slides", "Threads"],
+      swiftSettings: strict),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "OpSuite"], swiftSettings: strict),
     .testTarget(
-      name: "RunsTests", dependencies: ["Runs", "Engine", "Images", "Datasets"], swiftSettings: strict),
+      name: "RunsTests", dependencies: ["Runs", "Engine", "Images", "Datasets", "Slides"], swiftSettings: strict),
     .testTarget(
-      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets", argumentParser], exclude: ["Help"],
+      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets", "Slides", argumentParser], exclude: ["Help"],
       swiftSettings: strict),
   ],
   cLanguageStandard: .gnu2x

@@ -37,11 +37,21 @@ struct JSONOutput {
     if takesStandardOutput { printError(text) } else { print(text) }
   }
 
-  func write(_ value: some Encodable) throws {
-    guard let path else { return }
+  func write(_ value: some Encodable) throws { try write(Self.encoder.encode(value)) }
+
+  /// One line each.
+  func writeLines(_ values: [some Encodable]) throws {
+    try write(Data(values.map { try Self.encoder.encode($0) }.joined(separator: Data("\n".utf8))))
+  }
+
+  private static var encoder: JSONEncoder {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    let data = try encoder.encode(value)
+    return encoder
+  }
+
+  private func write(_ data: Data) throws {
+    guard let path else { return }
     if path == "-" {
       print(String(decoding: data, as: UTF8.self))
       return

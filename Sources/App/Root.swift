@@ -17,6 +17,6 @@ struct Root: ParsableCommand {
     version: glomsegVersion,
     subcommands: [
       DevicesCommand.self, PlanCommand.self, TrainCommand.self, EvaluateCommand.self, PredictCommand.self,
-      DataCommand.self, BenchCommand.self, CheckCommand.self, DoctorCommand.self,
+      PatchCommand.self, SegmentCommand.self, DataCommand.self, BenchCommand.self, CheckCommand.self, DoctorCommand.self,
     ])
 }

@@ -1,4 +1,5 @@
 import Randomness
+import Threads
 
 /// Patches side by side, as a network takes them.
 public struct Batch: Sendable {

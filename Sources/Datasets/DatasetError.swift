@@ -1,4 +1,5 @@
 public import Images
+public import Slides
 
 /// One thing wrong with a data set, and the file it is wrong with.
 public struct DatasetFault: Sendable, Equatable, CustomStringConvertible {
@@ -38,13 +39,15 @@ public struct DatasetFault: Sendable, Equatable, CustomStringConvertible {
 
 public enum DatasetError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The root is missing, no folder, or holds nothing in the expected layout.
-  case noDataset(root: String, reason: String)
+  case noDataset(root: String, reason: String, expected: String = PatchDataset.layout)
   /// The faults of a data set, one at least.
   case faults([DatasetFault])
   /// No pair is left to work on.
   case empty(String)
   /// A file could not be read or written.
   case image(ImageError)
+  /// A slide or its mask could not be read or written.
+  case slide(SlideError)
   /// Two patches of a batch differ in size.
   case mixedSizes(String)
   /// An option out of its range.
@@ -54,14 +57,15 @@ public enum DatasetError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .noDataset(let root, let reason):
-      return "\(root): \(reason); expected \(PatchDataset.layout)"
+    case .noDataset(let root, let reason, let expected):
+      return "\(root): \(reason); expected \(expected)"
     case .faults(let faults):
       let shown = faults.prefix(10).map { "  \($0)" }.joined(separator: "\n")
       let more = faults.count > 10 ? "\n  … and \(faults.count - 10) more" : ""
       return "the data set has \(faults.count) fault\(faults.count == 1 ? "" : "s"):\n\(shown)\(more)"
     case .empty(let what), .mixedSizes(let what), .option(let what): return what
     case .image(let error): return error.description
+    case .slide(let error): return error.description
     case .noThread: return "the system cannot start another thread"
     }
   }

@@ -1,4 +1,6 @@
 import Images
+import Slides
+import Threads
 
 /// The image and mask pairs found under a folder, and what is wrong there.
 ///
@@ -12,7 +14,7 @@ public struct PatchDataset: Sendable {
   /// In the order of the files' paths; those of `verified` follow.
   public private(set) var faults: [DatasetFault]
 
-  static let layout =
+  public static let layout =
     "{train,validation,test}/<group>/<case>/{img,mask}/<prefix>_<index>_<x>_<y>_{img,mask}.{jpg,jpeg,png}"
 
   /// Finds the pairs under `root`: the folder of the splits, one above it or one below it, down to a case.
@@ -135,15 +137,16 @@ public struct PatchDataset: Sendable {
     let checked = try checkedHeaders(pair)
     let image = FileCheck { () throws(ImageError) in try ImageFile.read(pair.imagePath, channels: 3) }
     let mask = FileCheck { () throws(ImageError) in try ImageFile.read(pair.maskPath, channels: 1) }
-    guard case .success = image, case .success(let maskPixels) = mask else {
+    guard case .success(let imagePixels) = image, case .success(let maskPixels) = mask else {
       throw PairFailure(faults: [image.fault, mask.fault].compactMap { $0 })
     }
     var complete = checked
-    complete.foregroundCount = maskPixels.bytes.withUnsafeBufferPointer { bytes in
-      var count = 0
-      for byte in bytes where byte >= PatchSample.foregroundThreshold { count += 1 }
-      return count
-    }
+    let found = RunMask(maskPixels, above: PatchSample.foregroundThreshold - 1)
+    complete.foregroundCount = found.area
+    complete.objectDiameters = MaskObjects(found).objects.filter {
+      $0.left > 0 && $0.top > 0 && $0.right < found.width && $0.bottom < found.height && $0.area >= 16
+    }.map { (4 * Double($0.area) / .pi).squareRoot() }
+    complete.imageDigest = imagePixels.digest
     return complete
   }
 

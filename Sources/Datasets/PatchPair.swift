@@ -27,6 +27,11 @@ public struct PatchPair: Sendable, Hashable {
   public internal(set) var height: Int
   /// Mask pixels of 128 or more; `nil` until `PatchDataset.verified` has decoded the mask.
   public internal(set) var foregroundCount: Int?
+  /// Diameters of the discs with the areas of the mask's objects that don't touch its border, in pixels of the file;
+  /// `nil` until then.
+  public internal(set) var objectDiameters: [Double]?
+  /// Of the image's pixels: two patches with one digest are one picture. `nil` until then.
+  public internal(set) var imageDigest: UInt64?
 }
 
 /// `<prefix>_<index>_<x>_<y>_img.jpg` and the like, taken apart. The prefix may hold underscores itself, so fields

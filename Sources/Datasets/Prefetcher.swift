@@ -1,3 +1,5 @@
+import Threads
+
 /// The batches of one epoch, in order, made ahead of the caller.
 ///
 /// ```

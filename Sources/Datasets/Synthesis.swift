@@ -1,5 +1,6 @@
 import Randomness
 public import Images
+import Threads
 
 /// A made-up data set in the layout of the KPIs challenge, for trying the whole path without real slides.
 ///

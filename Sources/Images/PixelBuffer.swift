@@ -30,6 +30,25 @@ public struct PixelBuffer: Sendable, Equatable {
     set { bytes[(y * width + x) * channels + c] = newValue }
   }
 
+  /// A number of 64 bits that two images share by chance only: FNV-1a over eight bytes at a time.
+  public var digest: UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ UInt64(width) << 32 ^ UInt64(height)
+    bytes.withUnsafeBytes { raw in
+      var i = 0
+      while i + 8 <= raw.count {
+        hash = (hash ^ raw.loadUnaligned(fromByteOffset: i, as: UInt64.self)) &* 0x100_0000_01b3
+        // The product carries upwards alone; the high half joins the low.
+        hash ^= hash >> 29
+        i += 8
+      }
+      while i < raw.count {
+        hash = (hash ^ UInt64(raw[i])) &* 0x100_0000_01b3
+        i += 1
+      }
+    }
+    return hash
+  }
+
   /// The same image in RGB; a grey value becomes three equal ones.
   public func rgb() -> PixelBuffer {
     if channels == 3 { return self }

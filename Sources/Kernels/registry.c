@@ -50,6 +50,21 @@ static const char adam[] = {
 static const char sum_of_squares[] = {
 #embed "sum_of_squares.cl"
     , 0};
+static const char conv2d_winograd_stage[] = {
+#embed "conv2d_winograd.clh"
+    , 0};
+static const char conv2d_winograd[] = {
+#embed "conv2d_winograd.cl"
+    , 0};
+static const char conv2d_winograd_pack[] = {
+#embed "conv2d_winograd_pack.cl"
+    , 0};
+static const char conv2d_winograd_weight_gradient[] = {
+#embed "conv2d_winograd_weight_gradient.cl"
+    , 0};
+static const char roof[] = {
+#embed "roof.cl"
+    , 0};
 
 static const struct {
   const char *name, *source;
@@ -59,6 +74,10 @@ static const struct {
     {"conv2d.cl", conv2d},
     {"conv2d_weight_gradient.cl", conv2d_weight_gradient},
     {"conv2d_pack.cl", conv2d_pack},
+    {"conv2d_winograd.clh", conv2d_winograd_stage},
+    {"conv2d_winograd.cl", conv2d_winograd},
+    {"conv2d_winograd_pack.cl", conv2d_winograd_pack},
+    {"conv2d_winograd_weight_gradient.cl", conv2d_winograd_weight_gradient},
     {"conv2d_reduce.cl", conv2d_reduce},
     {"channel_sum.cl", channel_sum},
     {"channel_copy.cl", channel_copy},
@@ -69,6 +88,7 @@ static const struct {
     {"bce_dice.cl", bce_dice},
     {"adam.cl", adam},
     {"sum_of_squares.cl", sum_of_squares},
+    {"roof.cl", roof},
 };
 
 int kernels_count(void) { return sizeof files / sizeof files[0]; }

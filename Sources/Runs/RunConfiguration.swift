@@ -1,5 +1,5 @@
 import Datasets
-import Engine
+public import Engine
 import Yams
 
 /// Every setting of a training run, checked.
@@ -7,6 +7,9 @@ public struct RunConfiguration: Sendable, Equatable {
   public let patch: Int
   public let base: Int
   public let batch: Int
+  /// Patches on the device at one time, at most `batch`.
+  public let microBatch: Int
+  public let memoryLimit: MemoryLimit
   public let epochs: Int
   public let learningRate: Double
   public let weightDecay: Double
@@ -31,6 +34,10 @@ public struct RunConfiguration: Sendable, Equatable {
     patch = options.patch ?? 256
     base = options.base ?? VariableUNet.base(forPatch: patch)
     batch = options.batch ?? 1
+    microBatch = min(options.micro_batch ?? batch, batch)
+    do { memoryLimit = try MemoryLimit(options.memory_limit ?? "auto") } catch {
+      throw .setting(name: "memory_limit", problem: error.description)
+    }
     epochs = options.epochs ?? 20
     learningRate = options.learning_rate ?? 1e-4
     weightDecay = options.weight_decay ?? 0
@@ -52,6 +59,7 @@ public struct RunConfiguration: Sendable, Equatable {
       patch >= 16 && patch % VariableUNet.sideMultiple == 0, "patch", "should be a multiple of 16, not \(patch)")
     try check(base >= 2 && base % 2 == 0, "base", "should be even and at least 2, not \(base)")
     try check(batch >= 1, "batch", "should be at least 1, not \(batch)")
+    try check(microBatch >= 1, "micro_batch", "should be at least 1, not \(microBatch)")
     try check(epochs >= 1, "epochs", "should be at least 1, not \(epochs)")
     try check(learningRate > 0 && learningRate.isFinite, "learning_rate", "should be above 0, not \(learningRate)")
     try check((0...1).contains(weightDecay), "weight_decay", "should be from 0 to 1, not \(weightDecay)")
@@ -70,6 +78,8 @@ public struct RunConfiguration: Sendable, Equatable {
     options.patch = patch
     options.base = base
     options.batch = batch
+    options.micro_batch = microBatch
+    options.memory_limit = memoryLimit.description
     options.epochs = epochs
     options.learning_rate = learningRate
     options.weight_decay = weightDecay
@@ -95,7 +105,8 @@ public struct RunConfiguration: Sendable, Equatable {
       return text.contains(".") ? text : text.replacing("e", with: ".0e")
     }
     let settings: [(String, String)] = [
-      ("patch", "\(patch)"), ("base", "\(base)"), ("batch", "\(batch)"), ("epochs", "\(epochs)"),
+      ("patch", "\(patch)"), ("base", "\(base)"), ("batch", "\(batch)"),
+      ("micro_batch", "\(microBatch)"), ("memory_limit", memoryLimit.description), ("epochs", "\(epochs)"),
       ("learning_rate", number(learningRate)), ("weight_decay", number(weightDecay)), ("bce_weight", number(bceWeight)),
       ("pos_weight", number(positiveWeight)), ("dice_smooth", number(diceSmooth)), ("flips", "\(flips)"),
       ("turns", "\(turns)"), ("brightness", number(brightness)), ("contrast", number(contrast)), ("seed", "\(seed)"),

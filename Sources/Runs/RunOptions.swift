@@ -7,6 +7,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var patch: Int?
   public var base: Int?
   public var batch: Int?
+  public var micro_batch: Int?
+  public var memory_limit: String?
   public var epochs: Int?
   public var learning_rate: Double?
   public var weight_decay: Double?
@@ -25,7 +27,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public init() {}
 
   enum CodingKeys: String, CodingKey, CaseIterable {
-    case patch, base, batch, epochs, learning_rate, weight_decay, bce_weight, pos_weight, dice_smooth, flips, turns
+    case patch, base, batch, micro_batch, memory_limit, epochs, learning_rate, weight_decay, bce_weight, pos_weight
+    case dice_smooth, flips, turns
     case brightness, contrast, seed, device, threads, cache_mib
   }
 
@@ -73,6 +76,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
     merged.patch = patch ?? other.patch
     merged.base = base ?? other.base
     merged.batch = batch ?? other.batch
+    merged.micro_batch = micro_batch ?? other.micro_batch
+    merged.memory_limit = memory_limit ?? other.memory_limit
     merged.epochs = epochs ?? other.epochs
     merged.learning_rate = learning_rate ?? other.learning_rate
     merged.weight_decay = weight_decay ?? other.weight_decay

@@ -52,8 +52,9 @@ public final class TrainingRun {
       try Self.requireSame(metadata, configuration, training, file: directory.resume)
     }
     session = try TrainingSession(
-      VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count), height: configuration.patch,
-      width: configuration.patch, on: backend, seed: configuration.seed, loss: configuration.loss)
+      VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count),
+      microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
+      memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
     if resuming {
       let (steps, metadata) = try Checkpoint.resume(directory.resume, into: session.state)
       session.stepsTaken = steps
@@ -83,7 +84,8 @@ public final class TrainingRun {
     let made = try RunConfiguration(RunOptions.parse(metadata["config"] ?? "", path: file))
     for (name, then, now) in [
       ("patch", "\(made.patch)", "\(configuration.patch)"), ("base", "\(made.base)", "\(configuration.base)"),
-      ("batch", "\(made.batch)", "\(configuration.batch)"), ("seed", "\(made.seed)", "\(configuration.seed)"),
+      ("batch", "\(made.batch)", "\(configuration.batch)"),
+      ("micro_batch", "\(made.microBatch)", "\(configuration.microBatch)"), ("seed", "\(made.seed)", "\(configuration.seed)"),
     ] where then != now {
       throw .setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
     }
@@ -110,8 +112,16 @@ public final class TrainingRun {
     let position = String(decoding: try encoder.encode(position), as: UTF8.self)
     return [
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
-      "patches": "\(training.count)", "patches_digest": Self.digest(training), "version": glomsegVersion,
+      "patches": "\(training.count)", "patches_digest": Self.digest(training), "source_patch": "\(sourcePatch)",
+      "version": glomsegVersion,
     ]
+  }
+
+  /// The side that most training patches had before they were resized: what a window on a slide should cover.
+  private var sourcePatch: Int {
+    var counts: [Int: Int] = [:]
+    for pair in training { counts[max(pair.width, pair.height), default: 0] += 1 }
+    return counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? configuration.patch
   }
 
   private func save() throws {
@@ -186,7 +196,7 @@ public final class TrainingRun {
   private func validate(_ report: (Event) -> Void) throws -> ScoreTally {
     var tally = ScoreTally(threshold: 0.5)
     try eachBatch(
-      validation, patch: configuration.patch, batch: min(session.batch, validation.count),
+      validation, patch: configuration.patch, batch: min(session.shape.microBatch, validation.count),
       threads: configuration.threads, cacheBytes: 0
     ) { batch, done in
       let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)

@@ -78,6 +78,67 @@ import Testing
     #expect(object["auto"] is String)
   }
 
+  // MARK: Benchmarks
+
+  /// The objects of standard output, one a line.
+  private func lines(_ result: Ended) throws -> [[String: Any]] {
+    #expect(result.code == 0, "\(result.err)")
+    return try result.out.split(separator: "\n").map { line in
+      try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+    }
+  }
+
+  @Test(arguments: [[], ["--inference"]])
+  func benchStepPrintsOneLineThatAddsUp(_ flags: [String]) throws {
+    for device in ["cpu", "opencl"] {
+      let result = try run(
+        ["bench", "step", "--patch", "32", "--base", "4", "--batch", "2", "--steps", "3", "--device", device, "--json", "-"] + flags)
+      let line = try #require(try lines(result).first)
+      #expect(line["work"] as? String == (flags.isEmpty ? "training step" : "inference"))
+      #expect(line["device"] is String && line["gflops"] is Double && line["peak_bytes_measured"] is Int)
+      #expect(try #require(line["peak_bytes_planned"] as? Int) > 0)
+      let median = try #require(line["seconds_median"] as? Double)
+      #expect(try #require(line["seconds_min"] as? Double) <= median)
+      let operations = try #require(line["operations"] as? [[String: Any]]).compactMap { $0["seconds"] as? Double }
+      let sum = operations.reduce(0, +)
+      #expect(operations.count >= 4 && sum > 0)
+      #expect(abs(sum + (try #require(line["seconds_rest"] as? Double)) - median) < 1e-6 + 1e-6 * median)
+    }
+  }
+
+  @Test func benchServesSteps() throws {
+    let process = Process()
+    let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
+    process.executableURL = program
+    process.arguments = ["bench", "step", "--patch", "32", "--base", "4", "--device", "cpu", "--serve"]
+    let (input, out) = (Pipe(), Pipe())
+    process.standardInput = input
+    process.standardOutput = out
+    try process.run()
+    input.fileHandleForWriting.write(Data("step\nnonsense\nstep\n".utf8))
+    try input.fileHandleForWriting.close()
+    let said = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self).split(separator: "\n")
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    #expect(said.count == 3 && said.first == "ready")
+    #expect(said.dropFirst().allSatisfy { $0.contains("\"seconds\":") && $0.contains("\"device\":\"cpu\"") }, "\(said)")
+  }
+
+  @Test func benchOpsTimesEachShapeOnce() throws {
+    let size = ["--patch", "32", "--base", "4", "--device", "cpu", "--runs", "3", "--seconds", "0.01", "--json", "-"]
+    let pools = try lines(try run(["bench", "ops", "--filter", "max_pool"] + size))
+    #expect(pools.count == 8 && Set(pools.compactMap { "\($0["operation"] ?? "") \($0["shapes"] ?? "")" }).count == 8)
+    #expect(pools.allSatisfy { ($0["roof_fraction"] as? Double ?? 0) > 0 && $0["bound"] as? String == "memory" })
+    expectOneSentence(try run(["bench", "ops", "--filter", "nothing"] + size), "nothing", "--filter")
+  }
+
+  @Test func benchMemoryComparesPlanAndProcess() throws {
+    let line = try #require(try lines(try run("bench", "memory", "--patch", "32", "--base", "4", "--device", "cpu", "--json", "-")).first)
+    #expect(line["benchmark"] as? String == "memory")
+    #expect(try #require(line["peak_bytes_measured"] as? Int) > 0 && line["peak_bytes_planned"] is Int)
+    expectOneSentence(try run("bench", "memory", "--patch", "32", "--device", "opencl:9:9", "--json", "-"), "opencl:9:9")
+  }
+
   // MARK: Whole runs
 
   /// A tiny data set in a folder of its own, gone when the test is over.
@@ -163,6 +224,55 @@ import Testing
       #expect(files == ["s09_0_0_0_mask.png", "s09_0_0_0_panel.png", "s09_0_0_0_probability.png"])
       expectOneSentence(try run(["train", data, "-o", folder + "/run"] + small), "holds a run already")
     }
+  }
+
+  /// A slide cut into patches, a model trained on them, and the slide segmented and scored by it.
+  @Test func fromSlideToSlide() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let slides = folder + "/train/DN"
+    #expect(try run("data", "synth", slides, "--slide", "--size", "1024").code == 0)
+    let cut = try run("patch", folder + "/train", "-o", folder + "/patches", "--patch-size", "256", "--overlap", "25%")
+    #expect(cut.code == 0 && cut.out.contains("patches of 25 positions on 1 slides"), "\(cut.err)")
+    let inspected = try run(
+      "data", "inspect", folder + "/patches", "--sheet", folder + "/sheet.png", "--csv", folder + "/counts.csv")
+    #expect(inspected.code == 0 && inspected.out.contains("train/DN/synthetic"), "\(inspected.err)")
+    #expect(FileManager.default.fileExists(atPath: folder + "/sheet.png"))
+    let trained = try run(["train", folder + "/patches", "-o", folder + "/run", "--epochs", "1"] + small)
+    #expect(trained.code == 0, "\(trained.err)")
+
+    let segment = ["segment", folder + "/run", folder + "/train", "-o", folder + "/masks", "--device", "cpu"]
+    let first = try run(segment)
+    #expect(first.code == 0 && first.out.contains("synthetic: "), "\(first.err)")
+    // The model knows that its patches were 256 pixels before they were resized.
+    let summary = try String(contentsOfFile: folder + "/masks/synthetic.json", encoding: .utf8)
+    #expect(summary.contains("window 256 to 32") && summary.contains("\"microns_per_pixel\" : 0.5"))
+    let again = try run(segment)
+    #expect(again.code == 0 && again.out.contains("(done before)"))
+    try Data([0x49, 0x49, 42, 0, 1]).write(to: URL(fileURLWithPath: slides + "/broken_wsi.tiff"))
+    let broken = try run(segment)
+    #expect(broken.code == 1 && broken.err.contains("broken_wsi.tiff: ") && broken.out.contains("synthetic"))
+    #expect(broken.err.contains("1 of 2 slides could not be segmented"))
+    try FileManager.default.removeItem(atPath: slides + "/broken_wsi.tiff")
+
+    let scored = try run(
+      "evaluate", folder + "/run", folder + "/train", "--device", "cpu", "-o", folder + "/masks", "--json", "-")
+    #expect(scored.code == 0, "\(scored.err)")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(scored.out.utf8)) as? [String: Any])
+    let mean = try #require(object["mean"] as? [String: Any])
+    #expect(mean["pixels"] is [String: Any] && mean["annotated"] is Int && object["protocol"] as? String == "slides")
+    let challenge = try run(
+      "evaluate", folder + "/run", folder + "/train", "--kpis", "--scale", "1", "--patch-size", "256", "--device", "cpu")
+    #expect(challenge.code == 0 && challenge.out.contains("mean of 1 slides"), "\(challenge.err)")
+  }
+
+  @Test func slideUsageErrors() throws {
+    #expect(try run("patch", "x.tiff", "-o", "y", "--overlap", "100%").code == 64)
+    #expect(try run("patch", "x.tiff", "-o", "y", "--scale", "1", "--mpp", "1").code == 64)
+    #expect(try run("segment", "m", "x.tiff", "-o", "y", "--tta", "3").code == 64)
+    #expect(try run("evaluate", "m", "x", "--kpis", "--overlap", "10%").code == 64)
+    expectOneSentence(try run("patch", "/no/such.tiff", "-o", "/tmp/none"), "/no/such.tiff", "no such slide")
+    expectOneSentence(try run("segment", "/no/model", "/no/such.tiff", "-o", "/tmp/none"), "/no/such.tiff")
   }
 
   /// A signal finishes the step, saves and exits with 0; the run that goes on from there ends as if there had been none.

@@ -2,6 +2,7 @@ import Randomness
 import Foundation
 import Images
 import Testing
+import Threads
 
 @testable import Datasets
 

@@ -11,6 +11,25 @@ import Testing
       "  for (int c_begin = 0; c_begin < in_channels; c_begin += chunk) {\n    int c_count",
       "  for (int l = 0; l < chunk * staged; l++) stage[l] = NAN;\n"
     ),
+    "conv2d_winograd.cl": (
+      "  for (int c_begin = 0; c_begin < in_channels; c_begin += chunk) {\n    int c_count",
+      """
+        for (int l = 0; l < (tile_height + 2) * PITCH; l++) raw[l] = NAN;
+        for (int l = 0; l < (vectors + 1) / 2 * pair_step; l++) stage[l] = NAN;
+        for (int l = 0; l < sum_channels * SUM_STEP; l++) sums[l] = NAN;
+
+      """
+    ),
+    "conv2d_winograd_weight_gradient.cl": (
+      "  for (int tile = first; tile < last; tile++) {",
+      """
+        for (int l = 0; l < 16 * tile_height * TILE_W; l++) raw[l] = NAN;
+        for (int l = 0; l < POINTS * 256; l++) turn[l] = NAN;
+        for (int l = 0; l < POINTS * z_step; l++) z_stage[l] = NAN;
+        for (int l = 0; l < POINTS * x_step; l++) x_stage[l] = NAN;
+
+      """
+    ),
     "conv2d_weight_gradient.cl": (
       "  for (int tile = first; tile < last; tile++) {",
       """

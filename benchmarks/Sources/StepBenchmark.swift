@@ -1,75 +1,150 @@
-import Randomness
 public import Engine
+import Randomness
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+/// Times whole steps of the model, training or forward only, and says where the time goes.
+public final class StepBenchmark {
+  public let model: VariableUNet
+  public let batch: Int
+  public let plan: Plan
+  /// Seconds from nothing to a loaded plan: planning, allocation, programs.
+  public let loadSeconds: Double
+  private let executable: any Executable
+  /// Times that the plan's forward and backward run in a step.
+  private let runs: Double
+  private let work: () throws(EngineError) -> Void
+  /// What was resident before the plan was made, bytes.
+  private let residentBefore: Int
+  /// Whether the device's memory is the process's own.
+  private let usesProcessMemory: Bool
 
-/// Times whole training steps, and says where the time goes.
-public struct StepBenchmark {
-  public let session: TrainingSession
-  private let images: [Float]
-  private let target: [Float]
-  /// The process's resident high-water mark before the plan was loaded, bytes.
-  private let before: Int
-  public let plannedBytes: Int
-
-  /// - Parameter base: nil follows the patch.
-  public init(patch: Int, base: Int?, batch: Int, backend: any Backend) throws(EngineError) {
+  /// - Parameters:
+  ///   - base: nil follows the patch.
+  ///   - microBatch: images on the device at one time; all of the batch where nil.
+  ///   - inference: forward alone, with running statistics; a training step otherwise.
+  public init(
+    patch: Int, base: Int?, batch: Int, microBatch: Int? = nil, memoryLimit: MemoryLimit = .automatic,
+    inference: Bool = false, backend: any Backend
+  ) throws(EngineError) {
     let model = VariableUNet(base: base ?? VariableUNet.base(forPatch: patch))
+    self.model = model
+    self.batch = batch
+    usesProcessMemory = (backend as? OpenCLBackend).map { $0.device.kind == .cpu } ?? true
     var random = RandomSource(state: 7)
-    images = (0..<batch * 3 * patch * patch).map { _ in Float(random.unit()) }
-    target = (0..<batch * patch * patch).map { _ in random.unit() < 0.1 ? 1 : 0 }
-    before = ProcessMemory.highWaterBytes()
-    session = try TrainingSession(model, batch: batch, height: patch, width: patch, on: backend)
-    plannedBytes = session.plan.report.peakBytes
+    let images = (0..<batch * VariableUNet.inputChannels * patch * patch).map { _ in Float(random.unit()) }
+    let target: [Float] = (0..<(inference ? 0 : batch * patch * patch)).map { _ in random.unit() < 0.1 ? 1 : 0 }
+    // A first kernel, so that the driver's compiler and threads are there before: they are no part of the plan.
+    var copy = Graph()
+    let x = copy.source("x", .vector(1024), .input)
+    copy.keep(try copy.apply(RoofCopy(), [x])[0])
+    _ = try GraphRunner(copy, inputs: [x], on: backend, purpose: "a copy").time(runs: 1, seconds: 0)
+    residentBefore = ProcessMemory.residentBytes()
+    let start = monotonicSeconds()
+    if inference {
+      let graph = try InferenceGraph(model, batch: batch, height: patch, width: patch)
+      let limit = memoryLimit.bytes(on: backend)
+      let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits, within: limit)
+      runs = 1
+      try plan.requireFit(within: limit, purpose: "inference of \(batch) x \(patch) x \(patch) at base \(model.base) on \(backend.name)")
+      let state = try backend.makeState(graph.layout, slabs: InferenceGraph.slabs)
+      let weights = (0..<graph.layout.count(of: .parameters)).map { _ in Float(random.unit() - 0.5) * 0.1 }
+      try state.write(weights, to: .parameters)
+      try state.write([Float](repeating: 1, count: graph.layout.count(of: .running)), to: .running)
+      let executable = try backend.load(plan, state: state)
+      self.executable = executable
+      self.plan = plan
+      work = { () throws(EngineError) in
+        try executable.write(images, to: graph.image)
+        try executable.run(.forward)
+        _ = try executable.read(graph.logits)
+      }
+    } else {
+      let session = try TrainingSession(
+        model, batch: batch, microBatch: microBatch, height: patch, width: patch, on: backend, memoryLimit: memoryLimit)
+      runs = Double(batch) / Double(session.shape.microBatch)
+      executable = session.mainStep.executable
+      plan = session.plan
+      work = { () throws(EngineError) in
+        _ = try session.step(images: images, target: target, count: batch, learningRate: 1e-4)
+      }
+    }
+    loadSeconds = monotonicSeconds() - start
+  }
+
+  /// Bytes of the plan.
+  public var plannedBytes: Int { plan.report.peakBytes }
+
+  /// What the process grew by at most since before the plan was made, bytes; nil where the device has memory of its own, which
+  /// OpenCL does not count.
+  public var measuredBytes: Int? { usesProcessMemory ? ProcessMemory.highWaterBytes() - residentBefore : nil }
+
+  /// Floating-point operations of a step, as the operations count them; what is done again to save memory is not counted.
+  public var flops: Int {
+    let report = plan.report
+    return Int(Double(report.flopsForward + report.flopsBackward) * runs)
   }
 
   /// Runs one step and returns its seconds.
   public func step() throws(EngineError) -> Double {
-    try session.step(images: images, target: target, count: session.batch, learningRate: 1e-4).seconds
+    let start = monotonicSeconds()
+    try work()
+    return monotonicSeconds() - start
   }
 
-  /// What the process grew by since the plan was loaded, bytes.
-  public var measuredBytes: Int { ProcessMemory.highWaterBytes() - before }
-
-  /// Floating-point operations of a step's convolutions and the rest, as the operations count them.
-  public var flops: Int {
-    let report = session.plan.report
-    return report.flopsForward + report.flopsBackward
+  /// One step's seconds, whole and by node.
+  public struct Sample: Sendable {
+    public let seconds: Double
+    /// By index of the plan's nodes, from device events.
+    public let nodes: [Double]
+    /// What no operation accounts for: transfers, the host's work, gaps between launches.
+    public var rest: Double { seconds - nodes.reduce(0, +) }
   }
 
-  /// A part of a step.
+  /// Runs one step with device timing.
+  public func sample() throws(EngineError) -> Sample {
+    try executable.startProfile()
+    let seconds = try step()
+    return Sample(seconds: seconds, nodes: try executable.nodeSeconds())
+  }
+
+  /// The one whose time is the median.
+  public static func medianSample(_ samples: [Sample]) -> Sample {
+    precondition(!samples.isEmpty, "a step was timed at least once")
+    return samples.sorted { $0.seconds < $1.seconds }[samples.count / 2]
+  }
+
+  /// A part of a step: one node, or all those of an operation.
   public struct Part: Sendable {
     public let operation: String
+    /// What it computes, of a single node.
     public let label: String
-    public let seconds: Double
-    public let cost: Cost
+    public var nodes = 1
+    public var seconds: Double
+    public var cost: Cost
   }
 
-  /// Runs one step with device timing and returns each node's part of it, and the step's seconds.
-  public func profile() throws(EngineError) -> (parts: [Part], seconds: Double) {
-    let executable = session.mainStep.executable
-    try executable.startProfile()
-    let total = try step()
-    let seconds = try executable.nodeSeconds()
-    let graph = executable.plan.graph
-    let parts = zip(graph.nodes, seconds).map { node, seconds in
-      let io = graph.io(node)
-      let label = node.targets.first.map { "\(graph[$0].name) \(graph.shape($0))" } ?? ""
-      return Part(
-        operation: type(of: node.operation).name, label: label, seconds: seconds, cost: node.operation.cost(io))
+  /// A sample by node, the longest first.
+  public func parts(_ sample: Sample) -> [Part] {
+    let graph = plan.graph
+    return zip(graph.nodes, sample.nodes).map { node, seconds in
+      Part(
+        operation: type(of: node.operation).name,
+        label: node.targets.first.map { "\(graph[$0].name) \(graph.shape($0))" } ?? "", seconds: seconds,
+        cost: node.operation.cost(graph.io(node)))
+    }.sorted { $0.seconds > $1.seconds }
+  }
+
+  /// A sample by operation, the longest first.
+  public func operations(_ sample: Sample) -> [Part] {
+    var sums: [String: Part] = [:]
+    for part in parts(sample) {
+      var sum = sums[part.operation] ?? Part(
+        operation: part.operation, label: "", nodes: 0, seconds: 0, cost: Cost(flops: 0, bytes: 0))
+      sum.nodes += 1
+      sum.seconds += part.seconds
+      sum.cost.flops += part.cost.flops
+      sum.cost.bytes += part.cost.bytes
+      sums[part.operation] = sum
     }
-    return (parts, total)
-  }
-}
-
-/// The process's own memory.
-public enum ProcessMemory {
-  /// The most that was ever resident, bytes.
-  public static func highWaterBytes() -> Int {
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    return usage.ru_maxrss * 1024
+    return sums.values.sorted { $0.seconds > $1.seconds }
   }
 }

@@ -111,6 +111,12 @@ public struct Plan: Sendable {
     throw .memory(neededBytes: needed, availableBytes: limitBytes, purpose: purpose, wayOut: wayOut())
   }
 
+  /// Refuses what a device's whole memory cannot hold.
+  public func requireFit(_ device: DeviceTraits, purpose: String) throws(EngineError) {
+    // A driver that does not tell its memory says 0.
+    try requireFit(within: device.memoryBytes > 0 ? device.memoryBytes : .max, purpose: purpose)
+  }
+
   /// The peak by kind, and the largest values.
   public var report: Report { Report(self) }
 

@@ -7,10 +7,12 @@
 /// tables that they write stay.
 ///
 /// ```
-/// while more is live at some node than the limit:
-///   for each value that waits there:  time = of what runs again;  gain = bytes above the limit, summed over nodes, that go
-///   take the drop with the least time / gain
-/// take back each drop, dearest first, without which the plan still fits
+/// for some aims at the limit and below:
+///   while more is live at some node than the aim:
+///     for each value that waits there:  time = of what runs again;  gain = bytes above the aim, summed over nodes, that go
+///     take the drop with the least time / gain
+///   take back each drop, dearest first, without which the plan still fits the limit
+/// of these plans the cheapest
 /// ```
 struct Recomputation {
   /// Value number `value` is computed again before node `before` of the original graph.
@@ -67,26 +69,50 @@ struct Recomputation {
     }
   }
 
-  /// A graph of the same results whose live bytes stay within `targetBytes` of arena, or the smallest that could be found.
+  /// A graph of the same results that fits `targetBytes` of arena at the least cost that was found, or else the smallest
+  /// that was found.
   ///
-  /// - Parameter fits: whether a graph fits once every value has its place, which can take more than is live.
-  func fitting(
-    _ targetBytes: Int, _ fits: (Graph) throws(EngineError) -> Bool
+  /// - Parameter placedBytes: what a graph's arena takes once every value has its place: more than is live, by gaps.
+  func fitted(
+    _ targetBytes: Int, _ placedBytes: (Graph) throws(EngineError) -> Int
   ) throws(EngineError) -> Graph {
-    var drops: Set<Drop> = []
-    var target = targetBytes
-    var trial = carryOut(drops)
-    while target > 0 {
-      while let (drop, next) = best(drops, trial, target) {
+    func fits(_ trial: Trial) throws(EngineError) -> Bool {
+      guard trial.excess(over: targetBytes) == 0 else { return false }
+      return try placedBytes(trial.graph) <= targetBytes
+    }
+    var cheapest: Trial?
+    var smallest: (graph: Graph, byteCount: Int)?
+    // Placement leaves gaps, and what is best step by step need not be best in the end: some lower aims, too.
+    for part in stride(from: 64, through: 44, by: -4) {
+      let aim = targetBytes / 64 * part
+      var drops: Set<Drop> = []
+      var trial = carryOut(drops)
+      while let (drop, next) = best(drops, trial, aim) {
         drops.insert(drop)
         trial = next
       }
-      if try fits(trial.graph) { return try trimmed(drops, fits) }
-      guard trial.excess(over: target) == 0 else { break }
-      // Placement leaves gaps: aim lower.
-      target -= max(1, targetBytes / 64)
+      let byteCount = try placedBytes(trial.graph)
+      if byteCount < smallest?.byteCount ?? .max { smallest = (trial.graph, byteCount) }
+      guard byteCount <= targetBytes else { continue }
+      trial = try trimmed(drops, trial, fits)
+      if trial.addedTime < cheapest?.addedTime ?? .infinity { cheapest = trial }
     }
-    return trial.graph
+    return cheapest?.graph ?? smallest?.graph ?? graph
+  }
+
+  /// Takes back drops that others made needless, those that save most time first.
+  private func trimmed(
+    _ drops: Set<Drop>, _ trial: Trial, _ fits: (Trial) throws(EngineError) -> Bool
+  ) throws(EngineError) -> Trial {
+    var (drops, trial) = (drops, trial)
+    let order = ordered(drops).map { ($0, carryOut(drops.subtracting([$0])).addedTime) }.sorted { $0.1 < $1.1 }
+    for (drop, _) in order {
+      let without = carryOut(drops.subtracting([drop]))
+      guard without.addedTime < trial.addedTime, try fits(without) else { continue }
+      drops.remove(drop)
+      trial = without
+    }
+    return trial
   }
 
   /// The drop that costs least time a byte of excess, and what comes of it; nil where none helps or none is needed.
@@ -105,20 +131,6 @@ struct Recomputation {
     return best
   }
 
-  /// Takes back drops that later ones made needless, those that save most time first.
-  private func trimmed(_ drops: Set<Drop>, _ fits: (Graph) throws(EngineError) -> Bool) throws(EngineError) -> Graph {
-    var drops = drops
-    var trial = carryOut(drops)
-    let order = ordered(drops).map { ($0, carryOut(drops.subtracting([$0])).addedTime) }.sorted { $0.1 < $1.1 }
-    for (drop, _) in order {
-      let without = carryOut(drops.subtracting([drop]))
-      guard without.addedTime <= trial.addedTime, try fits(without.graph) else { continue }
-      drops.remove(drop)
-      trial = without
-    }
-    return trial.graph
-  }
-
   /// In the order in which they run: a set has none, and a plan is to be the same each time.
   private func ordered(_ drops: Set<Drop>) -> [Drop] { drops.sorted { ($0.before, $0.value) < ($1.before, $1.value) } }
 
@@ -129,17 +141,18 @@ struct Recomputation {
     for (index, node) in trial.graph.nodes.enumerated() where !node.recomputes { position.append(index) }
     var crowded = [0]
     for bytes in trial.live { crowded.append(crowded[crowded.count - 1] + (bytes > target ? 1 : 0)) }
-    var result: [Drop] = []
-    // Values of a hundredth of the limit or less cost time to try and save nothing worth it.
-    for value in uses.indices where producer[value] != nil && graph.values[value].byteCount > target / 100 {
-      for (earlier, later) in zip(uses[value], uses[value].dropFirst()) {
-        let drop = Drop(value: value, before: later)
-        // Strictly between the two uses.
-        guard crowded[position[later]] > crowded[position[earlier] + 1], !drops.contains(drop) else { continue }
-        result.append(drop)
-      }
+    return allDrops(above: target / 100).filter { drop in
+      let earlier = uses[drop.value].last { $0 < drop.before } ?? 0
+      // Strictly between the two uses.
+      return crowded[position[drop.before]] > crowded[position[earlier] + 1] && !drops.contains(drop)
     }
-    return result
+  }
+
+  /// Every drop of a value of more than `byteCount`: small ones take time to try and save nothing worth it.
+  private func allDrops(above byteCount: Int) -> [Drop] {
+    return uses.indices.filter { producer[$0] != nil && graph.values[$0].byteCount > byteCount }.flatMap { value in
+      uses[value].dropFirst().map { Drop(value: value, before: $0) }
+    }
   }
 
   private func carryOut(_ drops: Set<Drop>) -> Trial {
@@ -257,16 +270,13 @@ extension Plan {
     }
     // Beside the arena nothing changes.
     let target = limitBytes - (report.peakBytes - report.arenaBytes)
-    var smallest = plain
-    var smallestBytes = report.arenaBytes
-    if target > 0 {
-      _ = try Recomputation(graph, for: device).fitting(target) { (graph) throws(EngineError) in
-        let plan = try Plan(graph, layout: layout, for: device)
-        let bytes = plan.arenaBytes.reduce(0, +)
-        if bytes < smallestBytes || bytes <= target { (smallest, smallestBytes) = (plan, bytes) }
-        return bytes <= target
-      }
+    guard target > 0 else {
+      self = plain
+      return
     }
-    self = smallest
+    let fitted = try Recomputation(graph, for: device).fitted(target) { (graph) throws(EngineError) in
+      try Plan(graph, layout: layout, for: device).arenaBytes.reduce(0, +)
+    }
+    try self.init(fitted, layout: layout, for: device)
   }
 }

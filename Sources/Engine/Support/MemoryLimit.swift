@@ -1,4 +1,6 @@
 /// How much memory a plan may take.
+///
+/// Its description can be read back.
 public enum MemoryLimit: Sendable, Equatable, CustomStringConvertible {
   /// 90% of what is free on the device, or of all its memory where the driver does not tell what is free.
   case automatic
@@ -27,6 +29,8 @@ public enum MemoryLimit: Sendable, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .automatic: "auto"
+    case .bytes(let count) where count % (1 << 30) == 0: "\(count >> 30)GiB"
+    case .bytes(let count) where count % (1 << 20) == 0: "\(count >> 20)MiB"
     case .bytes(let count): "\(count)B"
     }
   }

@@ -1,7 +1,28 @@
 extension Catalogue {
   static let convolutions: [OpCase] =
     quickConvolutions + edgeConvolutions + channelConvolutions + dilatedConvolutions + kernelConvolutions
-    + viewedConvolutions + branchedConvolutions + normalizedConvolutions + repeatedConvolutions + chains
+    + winogradConvolutions + viewedConvolutions + branchedConvolutions + normalizedConvolutions + repeatedConvolutions + chains
+
+  /// Channels and planes for which Winograd's form is taken, around the edges of its tiles: squares of 2, vectors of 32
+  /// columns, tiles of 64 columns and 4, 8 or 16 rows, 64 output channels a group, 32 and 64 channels a chunk.
+  private static let winogradConvolutions: [OpCase] = [
+    ConvolutionCase(n: 2, channels: [16], h: 17, w: 17, branches: [(16, 1)]),
+    ConvolutionCase(channels: [17], h: 1, w: 31, branches: [(48, 1)]),
+    ConvolutionCase(channels: [32], h: 2, w: 32, branches: [(33, 1)]),
+    ConvolutionCase(n: 3, channels: [31], h: 16, w: 33, branches: [(32, 1)]),
+    ConvolutionCase(channels: [33], h: 7, w: 63, branches: [(65, 1)]),
+    ConvolutionCase(channels: [64], h: 8, w: 64, branches: [(64, 1)]),
+    ConvolutionCase(channels: [65], h: 9, w: 65, branches: [(63, 1)]),
+    ConvolutionCase(channels: [130], h: 5, w: 130, branches: [(70, 1)]),
+    ConvolutionCase(channels: [20, 29], views: [.relu, .plain], h: 15, w: 66, branches: [(40, 1)]),
+    ConvolutionCase(channels: [40, 20], views: [.plain, .norm], h: 15, w: 40, branches: [(24, 1)], twice: true),
+    ConvolutionCase(
+      n: 2, channels: [36], views: [.relu], h: 19, w: 34, branches: [(33, 1)], tail: Norm(prefix: "norm", relu: true)),
+    // Several tiles for each slice of the weight gradient.
+    ConvolutionCase(n: 2, channels: [20], h: 70, w: 66, branches: [(32, 1)]),
+    ConvolutionCase(channels: [32], h: 12, w: 34, branches: [(35, 1)], padding: 0),
+    ConvolutionCase(channels: [32], h: 12, w: 34, branches: [(35, 1)], padding: 2, bias: false),
+  ].map { OpCase($0) }
 
   /// The large cases' reference, at a size at which it is held against central differences.
   private static let chains: [OpCase] = LongIndexCase.Trained.allCases.map {
@@ -19,6 +40,8 @@ extension Catalogue {
       n: 1, channels: [6], views: [.relu], h: 9, w: 10, branches: [(3, 1), (5, 2), (2, 4)],
       tail: Norm(prefix: "norm", relu: true)),
     ConvolutionCase(n: 1, channels: [3], h: 8, w: 9, branches: [(4, 1)], twice: true),
+    // By Winograd, forward and both gradients.
+    ConvolutionCase(n: 1, channels: [33], h: 9, w: 35, branches: [(32, 1)]),
   ].map { OpCase($0, tier: .quick) }
 
   /// Both sides of the plane around every tile edge, with channels, images and outputs that no tile divides.

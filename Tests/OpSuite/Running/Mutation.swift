@@ -55,6 +55,21 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a slice of the weight gradient left out", in: "conv2d_reduce.cl", caughtBy: "convolution/",
       ("s < slices; s++", "s < slices - (slices > 1); s++")),
     Mutation(
+      "a sign in Winograd's input transform", in: "conv2d_winograd.clh", caughtBy: "convolution/",
+      ("t[2] = d2 - d1", "t[2] = d1 - d2")),
+    Mutation(
+      "a point of Winograd's output transform left out", in: "conv2d_winograd.clh", caughtBy: "convolution/",
+      ("out[2 * i + 1] = s[i][1] - s[i][2] - s[i][3];", "out[2 * i + 1] = s[i][1] - s[i][2];")),
+    Mutation(
+      "Winograd's last row left unmasked", in: "conv2d_winograd.cl", caughtBy: "convolution/",
+      ("r < 2 && i + r < rows", "r < 2")),
+    Mutation(
+      "Winograd's weight gradient summed over one tile", in: "conv2d_winograd_weight_gradient.cl",
+      caughtBy: "convolution/", ("tile == first ? acc[b][v] : vload16(v, at) + acc[b][v]", "acc[b][v]")),
+    Mutation(
+      "channels of dz not turned", in: "conv2d_winograd_weight_gradient.cl", caughtBy: "convolution/",
+      ("          transpose16(v);\n", "")),
+    Mutation(
       "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("total[c] += sum;", "")),
     Mutation(
       "a ReLU mask forgotten at a row's end", in: "prelude.clh", caughtBy: "convolution/",

@@ -10,14 +10,16 @@ public final class OpenCLBackend: Backend {
   let queue: OpenCLQueue
   let programs: ProgramCache
 
-  /// - Parameter faults: a failure to act out, for tests.
+  /// - Parameter faults: a failure to act out, for tests: nothing is then taken from the cache of compiled kernels.
   public convenience init(_ device: OpenCLDevice, faults: FaultPlan? = nil) throws(EngineError) {
-    try self.init(device, faults: faults, edit: nil)
+    try self.init(device, faults: faults, edit: nil, store: faults == nil && device.givesBinaries ? KernelStore.ofUser() : nil)
   }
 
-  /// - Parameter edit: changes the kernels' text, for tests that plant faults in it.
+  /// - Parameters:
+  ///   - edit: changes the kernels' text, for tests that plant faults in it.
+  ///   - store: where compiled kernels are kept between processes; nil compiles them.
   package init(
-    _ device: OpenCLDevice, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?
+    _ device: OpenCLDevice, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?, store: KernelStore? = nil
   ) throws(EngineError) {
     self.device = device
     name = "\(device.selector) \(device.name)"
@@ -25,7 +27,7 @@ public final class OpenCLBackend: Backend {
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)
-    programs = ProgramCache(context, device: device.raw, edit: edit, call)
+    programs = ProgramCache(context, device: device, edit: edit, store: store, call)
   }
 
   public var freeBytes: Int? { device.kind == .cpu ? HostMemory.availableBytes : device.freeBytes }

@@ -41,6 +41,12 @@ public struct OpenCLDevice: Sendable {
     return kibibytes[0] << 10
   }
 
+  /// Whether compiled programs are worth keeping. PoCL keeps them itself, and compiles every kernel a second time when asked
+  /// for a binary (docs/performance.md has the figures); Oclgrind has build options on its command line that no key would hold.
+  var givesBinaries: Bool {
+    !platformName.hasPrefix("Portable Computing Language") && !name.hasPrefix("Oclgrind")
+  }
+
   /// Every device of every platform; an empty list where there is no driver. A platform without devices is no error.
   public static func all() -> [OpenCLDevice] {
     var platformCount: cl_uint = 0

@@ -71,10 +71,7 @@ public struct Convolution: Operation {
   public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
     let channels = io.inputs[sources].c
     switch device.kind {
-    case .openCL:
-      return shape.branches.map {
-        TileKernel.packedBytes(out: $0.channels, in: channels, taps: shape.taps)
-      }
+    case .openCL: return kernels(io, device).map(\.packedBytes)
     case .cpuPath:
       let y = io.targets[0]
       return [
@@ -98,25 +95,21 @@ public struct Convolution: Operation {
   }
 
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    kernels(io, device).enumerated().flatMap { $1.launches(scratch: $0) }
+  }
+
+  /// One for each branch.
+  private func kernels(_ io: NodeIO, _ device: DeviceTraits) -> [TileKernel] {
     let x = io.inputs[0]
-    let channels = io.inputs[sources].c
-    var launches: [Launch] = []
-    for (index, (branch, first)) in shape.placedBranches.enumerated() {
-      launches.append(
-        TileKernel.pack(
-          kernel: shape.kernel, scratch: index, weights: sources, rowOffset: first, columnOffset: 0, rowLength: channels,
-          out: branch.channels, in: channels, transposed: false))
-      var tile = TileKernel(
+    return shape.placedBranches.map { branch, first in
+      TileKernel(
         kernel: shape.kernel, dilation: branch.dilation, padding: branch.padding, images: x.n, inPlane: (x.h, x.w),
-        out: io.targets[0], scratch: index, device: device)
-      tile.sources = (0..<sources).map {
-        .init(input: $0, mode: io.modes[$0], first: 0, used: io.inputs[$0].c, channels: io.inputs[$0].c)
-      }
-      tile.firstChannel = first
-      tile.channels = branch.channels
-      tile.bias = hasBias ? (input: sources + 1, channelsPerElement: 1) : nil
-      launches.append(tile.launch(biasOffset: first))
+        out: io.targets[0],
+        sources: (0..<sources).map {
+          .init(input: $0, mode: io.modes[$0], first: 0, used: io.inputs[$0].c, channels: io.inputs[$0].c)
+        }, weights: .init(input: sources, row: first, rowLength: io.inputs[sources].c), firstChannel: first,
+        channels: branch.channels, bias: hasBias ? (input: sources + 1, first: first, channelsPerElement: 1) : nil,
+        device: device)
     }
-    return launches
   }
 }

@@ -27,8 +27,7 @@ public struct ConvolutionInputGradient: Operation {
 
   public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
     switch device.kind {
-    case .openCL:
-      return shape.branches.map { TileKernel.packedBytes(out: input.c, in: $0.channels, taps: shape.taps) }
+    case .openCL: return kernels(io, device).map(\.packedBytes)
     case .cpuPath:
       let most = shape.branches.map(\.channels).max() ?? 0
       // A narrow branch takes longer runs, so the widest branch's columns need not be the largest.
@@ -63,22 +62,21 @@ public struct ConvolutionInputGradient: Operation {
   }
 
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    kernels(io, device).enumerated().flatMap { $1.launches(scratch: $0) }
+  }
+
+  /// One for each branch.
+  private func kernels(_ io: NodeIO, _ device: DeviceTraits) -> [TileKernel] {
     let dy = io.inputs[0]
-    var launches: [Launch] = []
-    for (index, (branch, first)) in shape.placedBranches.enumerated() {
-      launches.append(
-        TileKernel.pack(
-          kernel: shape.kernel, scratch: index, weights: 1, rowOffset: first, columnOffset: firstChannel,
-          rowLength: io.inputs[1].c, out: input.c, in: branch.channels, transposed: true))
-      var tile = TileKernel(
+    return shape.placedBranches.enumerated().map { index, placed in
+      let (branch, first) = placed
+      return TileKernel(
         kernel: shape.kernel, dilation: branch.dilation,
-        padding: branch.dilation * (shape.kernel - 1) - branch.padding, images: dy.n, inPlane: (dy.h, dy.w),
-        out: input, scratch: index, device: device)
-      tile.sources = [.init(input: 0, mode: io.modes[0], first: first, used: branch.channels, channels: dy.c)]
-      tile.channels = input.c
-      tile.accumulates = accumulates || index > 0
-      launches.append(tile.launch())
+        padding: branch.dilation * (shape.kernel - 1) - branch.padding, images: dy.n, inPlane: (dy.h, dy.w), out: input,
+        sources: [.init(input: 0, mode: io.modes[0], first: first, used: branch.channels, channels: dy.c)],
+        weights: .init(
+          input: 1, row: first, column: firstChannel, rowLength: io.inputs[1].c, transposed: true),
+        channels: input.c, accumulates: accumulates || index > 0, device: device)
     }
-    return launches
   }
 }

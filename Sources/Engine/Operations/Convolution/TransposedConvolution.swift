@@ -44,7 +44,7 @@ public struct TransposedConvolution: Operation {
     let x = io.inputs[0]
     let rows = 4 * io.targets[0].c
     switch device.kind {
-    case .openCL: return [TileKernel.packedBytes(out: rows, in: x.c, taps: 1)]
+    case .openCL: return [kernel(io, device).packedBytes]
     case .cpuPath:
       let run = layout(x, rows).run
       return [device.computeUnits * layout(x, rows).perThread * 4, device.computeUnits * rows * run * 4]
@@ -93,20 +93,15 @@ public struct TransposedConvolution: Operation {
     }
   }
 
-  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] { kernel(io, device).launches(scratch: 0) }
+
+  private func kernel(_ io: NodeIO, _ device: DeviceTraits) -> TileKernel {
     let (x, out) = (io.inputs[0], io.targets[0])
-    var tile = TileKernel(
-      kernel: 1, dilation: 1, padding: 0, images: x.n, inPlane: (x.h, x.w), out: out, scratch: 0, device: device)
-    tile.sources = [.init(input: 0, mode: io.modes[0], first: 0, used: x.c, channels: x.c)]
-    tile.channels = 4 * out.c
-    tile.bias = (input: 2, channelsPerElement: 4)
-    tile.storesDepth = true
-    return [
-      TileKernel.pack(
-        kernel: 1, scratch: 0, weights: 1, rowOffset: 0, columnOffset: 0, rowLength: 4 * out.c, out: 4 * out.c,
-        in: x.c, transposed: true),
-      tile.launch(),
-    ]
+    return TileKernel(
+      kernel: 1, images: x.n, inPlane: (x.h, x.w), out: out,
+      sources: [.init(input: 0, mode: io.modes[0], first: 0, used: x.c, channels: x.c)],
+      weights: .init(input: 1, rowLength: 4 * out.c, transposed: true), channels: 4 * out.c,
+      bias: (input: 2, first: 0, channelsPerElement: 4), storesDepth: true, device: device)
   }
 }
 
@@ -126,7 +121,7 @@ public struct TransposedConvolutionInputGradient: Operation {
   public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
     let (dy, dx) = (io.inputs[0], io.targets[0])
     switch device.kind {
-    case .openCL: return [TileKernel.packedBytes(out: dx.c, in: 4 * dy.c, taps: 1)]
+    case .openCL: return [kernel(io, device).packedBytes]
     case .cpuPath: return [
       CPUColumns.scratchBytes(rows: 4 * dy.c, plane: dx.plane, kernel: 1, dilation: 1, outWidth: dx.w, device)
     ]
@@ -142,19 +137,14 @@ public struct TransposedConvolutionInputGradient: Operation {
       columns: context.scratch[0], threads: context.threads)
   }
 
-  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+  public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] { kernel(io, device).launches(scratch: 0) }
+
+  private func kernel(_ io: NodeIO, _ device: DeviceTraits) -> TileKernel {
     let (dy, dx) = (io.inputs[0], io.targets[0])
-    var tile = TileKernel(
-      kernel: 1, dilation: 1, padding: 0, images: dy.n, inPlane: (dx.h, dx.w), out: dx, scratch: 0, device: device)
-    tile.sources = [.init(input: 0, mode: .depth, first: 0, used: 4 * dy.c, channels: 4 * dy.c)]
-    tile.channels = dx.c
-    tile.accumulates = accumulates
-    return [
-      TileKernel.pack(
-        kernel: 1, scratch: 0, weights: 1, rowOffset: 0, columnOffset: 0, rowLength: 4 * dy.c, out: dx.c, in: 4 * dy.c,
-        transposed: false),
-      tile.launch(),
-    ]
+    return TileKernel(
+      kernel: 1, images: dy.n, inPlane: (dx.h, dx.w), out: dx,
+      sources: [.init(input: 0, mode: .depth, first: 0, used: 4 * dy.c, channels: 4 * dy.c)],
+      weights: .init(input: 1, rowLength: 4 * dy.c), channels: dx.c, accumulates: accumulates, device: device)
   }
 }
 

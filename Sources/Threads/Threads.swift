@@ -2,13 +2,13 @@ import Glibc
 import Synchronization
 
 /// State that several threads share: a lock, and a condition that every change signals.
-final class Monitor<State: Sendable>: @unchecked Sendable {
+package final class Monitor<State: Sendable>: @unchecked Sendable {
   // Sendable by hand: `state` is touched with the lock held, the two pthread objects keep their address.
   private var state: State
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  init(_ state: State) {
+  package init(_ state: State) {
     self.state = state
     mutex.initialize(to: pthread_mutex_t())
     changed.initialize(to: pthread_cond_t())
@@ -24,7 +24,7 @@ final class Monitor<State: Sendable>: @unchecked Sendable {
   }
 
   /// Runs `body` alone and wakes those who wait.
-  func change<Result>(_ body: (inout State) -> Result) -> Result {
+  package func change<Result>(_ body: (inout State) -> Result) -> Result {
     pthread_mutex_lock(mutex)
     defer {
       pthread_cond_broadcast(changed)
@@ -34,7 +34,7 @@ final class Monitor<State: Sendable>: @unchecked Sendable {
   }
 
   /// Runs `body` alone, again after each change, until it gives a result.
-  func wait<Result>(for body: (inout State) -> Result?) -> Result {
+  package func wait<Result>(for body: (inout State) -> Result?) -> Result {
     pthread_mutex_lock(mutex)
     defer {
       pthread_cond_broadcast(changed)
@@ -48,7 +48,7 @@ final class Monitor<State: Sendable>: @unchecked Sendable {
 }
 
 /// A thread that runs one closure. Whoever starts it joins it.
-struct WorkerThread: Sendable {
+package struct WorkerThread: Sendable {
   private let handle: pthread_t
 
   private final class Body {
@@ -57,7 +57,7 @@ struct WorkerThread: Sendable {
   }
 
   /// `nil` when the system gives no thread.
-  init?(_ run: @escaping @Sendable () -> Void) {
+  package init?(_ run: @escaping @Sendable () -> Void) {
     let body = Unmanaged.passRetained(Body(run))
     var handle = pthread_t()
     let status = pthread_create(
@@ -73,14 +73,14 @@ struct WorkerThread: Sendable {
     self.handle = handle
   }
 
-  func join() {
+  package func join() {
     pthread_join(handle, nil)
   }
 }
 
-enum Parallel {
+package enum Parallel {
   /// The processors of the machine, 1 at least and 16 at most.
-  static var defaultThreadCount: Int { max(1, min(16, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
+  package static var defaultThreadCount: Int { max(1, min(16, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
 
   private final class Counter: Sendable {
     let next = Atomic<Int>(0)
@@ -88,7 +88,7 @@ enum Parallel {
 
   /// Calls `body` once for each number of 0 ..< count on several threads, the caller's among them, and returns when
   /// all are done. Numbers are handed out one at a time, so uneven work spreads.
-  static func forEach(_ count: Int, threads: Int, _ body: @escaping @Sendable (Int) -> Void) {
+  package static func forEach(_ count: Int, threads: Int, _ body: @escaping @Sendable (Int) -> Void) {
     let counter = Counter()
     let work: @Sendable () -> Void = {
       while true {

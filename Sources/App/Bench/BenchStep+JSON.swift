@@ -1,0 +1,101 @@
+import Benchmarks
+import Engine
+
+/// A line of JSON.
+struct BenchStep: Encodable {
+  let benchmark = "step"
+  let device: String
+  let driver: String
+  let work: String
+  let patch: Int
+  let base: Int
+  let batch: Int
+  let steps: Int
+  let seconds_load: Double
+  let seconds_first: Double
+  let seconds_median: Double
+  let seconds_min: Double
+  let gflops: Double
+  /// Of one run of the plan, done again to save memory; not in `gflops`.
+  let flops_recomputed: Int
+  let peak_bytes_planned: Int
+  let peak_bytes_measured: NumberOrNull
+  /// Of the median step.
+  let seconds_operations: Double
+  let seconds_rest: Double
+  let operations: [Operation]
+
+  struct Operation: Encodable {
+    let operation: String
+    let nodes: Int
+    let seconds: Double
+    let gflops: Double
+    let gbytes_per_second: Double
+  }
+
+  init(
+    _ step: StepBenchmark, _ samples: [StepBenchmark.Sample], first: Double, inference: Bool, _ size: BenchSize.Values,
+    _ backend: any Backend
+  ) {
+    let named = BenchDevice(backend)
+    let timing = Timing(samples.map(\.seconds))
+    device = named.device
+    driver = named.driver
+    work = inference ? "inference" : "training step"
+    patch = size.patch
+    base = size.base
+    batch = size.batch
+    steps = samples.count
+    seconds_load = step.loadSeconds
+    seconds_first = first
+    seconds_median = timing.median
+    seconds_min = timing.least
+    gflops = Double(step.flops) / timing.median / 1e9
+    flops_recomputed = step.plan.report.flopsRecomputed
+    peak_bytes_planned = step.plannedBytes
+    peak_bytes_measured = NumberOrNull(value: step.measuredBytes)
+    let sample = StepBenchmark.medianSample(samples)
+    seconds_operations = sample.nodes.reduce(0, +)
+    seconds_rest = sample.rest
+    operations = step.operations(sample).map {
+      Operation(
+        operation: $0.operation, nodes: $0.nodes, seconds: $0.seconds,
+        gflops: $0.seconds > 0 ? Double($0.cost.flops) / $0.seconds / 1e9 : 0,
+        gbytes_per_second: $0.seconds > 0 ? Double($0.cost.bytes) / $0.seconds / 1e9 : 0)
+    }
+  }
+}
+
+/// What `--serve` answers.
+struct BenchAnswer: Encodable {
+  let seconds: Double
+  let seconds_load: Double
+  let seconds_first: Double
+  let peak_bytes_planned: Int
+  let peak_bytes_measured: NumberOrNull
+  let device: String
+  let driver: String
+
+  init(
+    seconds: Double, seconds_load: Double, seconds_first: Double, peak_bytes_planned: Int, peak_bytes_measured: Int?,
+    device: BenchDevice
+  ) {
+    self.seconds = seconds
+    self.seconds_load = seconds_load
+    self.seconds_first = seconds_first
+    self.peak_bytes_planned = peak_bytes_planned
+    self.peak_bytes_measured = NumberOrNull(value: peak_bytes_measured)
+    self.device = device.device
+    driver = device.driver
+  }
+}
+
+/// A number, or null where it is not known, so that the key is always there.
+struct NumberOrNull: Encodable {
+  let value: Int?
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    if let value { try container.encode(value) } else { try container.encodeNil() }
+  }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import Benchmarks
+import Engine
+import Foundation
+
+/// `glomseg bench step`.
+struct BenchStepCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "step", abstract: "Time whole steps, and say where the time goes.",
+    discussion: """
+      The breakdown is that of the step whose time is the median, from device events. Gigaflops count the operations that \
+      a direct convolution needs. Without a size: 256 x 256, base 16, batch 16. \
+      Example: glomseg bench step --patch 256 --base 16 --batch 16 --json -
+      """)
+
+  @OptionGroup var size: BenchSize
+  @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
+  @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit = .automatic
+  @Option(help: "Steps to time, after one to warm up.") var steps = 5
+  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Flag(help: "Forward alone, with running statistics, instead of a training step.") var inference = false
+  @Flag(help: "Also print the 40 longest operations one by one.") var profile = false
+  @Flag(help: "Answer each line 'step' on standard input with one timed step, as JSON.") var serve = false
+  @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
+
+  func run() throws { try failing { try measure() } }
+
+  func validate() throws {
+    if let microBatch, microBatch < 1 { throw ValidationError("--micro-batch should be at least 1.") }
+  }
+
+  private func measure() throws {
+    let output = try JSONOutput(path: json)
+    let size = size.asked ?? BenchSize.standard[0]
+    let backend = try chooseBackend(device)
+    let benchmark = try StepBenchmark(
+      patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, memoryLimit: memoryLimit,
+      inference: inference, backend: backend)
+    if serve { return try answer(benchmark, backend) }
+    let first = try benchmark.step()
+    var samples: [StepBenchmark.Sample] = []
+    for _ in 0..<max(1, steps) { samples.append(try benchmark.sample()) }
+    let line = BenchStep(benchmark, samples, first: first, inference: inference, size, backend)
+    say(line, benchmark, samples, output)
+    try output.writeLines([line])
+  }
+
+  private func answer(_ benchmark: StepBenchmark, _ backend: any Backend) throws {
+    let first = try benchmark.step()
+    print("ready")
+    flushOutput()
+    while let line = readLine() {
+      guard line == "step" else { continue }
+      let answer = BenchAnswer(
+        seconds: try benchmark.step(), seconds_load: benchmark.loadSeconds, seconds_first: first,
+        peak_bytes_planned: benchmark.plannedBytes, peak_bytes_measured: benchmark.measuredBytes,
+        device: BenchDevice(backend))
+      try JSONOutput(path: "-").writeLines([answer])
+      flushOutput()
+    }
+  }
+
+  private func say(
+    _ line: BenchStep, _ benchmark: StepBenchmark, _ samples: [StepBenchmark.Sample], _ output: JSONOutput
+  ) {
+    let sample = StepBenchmark.medianSample(samples)
+    output.say(
+      """
+      \(line.work), base \(line.base), \(line.batch) x \(line.patch) x \(line.patch), on \(line.device)
+      step    median \(decimals(line.seconds_median)) s, least \(decimals(line.seconds_min)) s of \(line.steps); \
+      first \(decimals(line.seconds_first)) s after \(decimals(line.seconds_load)) s to load
+      work    \(decimals(Double(benchmark.flops) / 1e12)) TFLOP, \(giga(line.gflops * 1e9, per: 1)) GFLOP/s
+      memory  \(formatBytes(line.peak_bytes_planned)) planned, \(line.peak_bytes_measured.value.map(formatBytes) ?? "unknown") measured
+      """)
+    var rows = benchmark.operations(sample).map { row("\($0.operation) (\($0.nodes))", $0, sample) }
+    let sum = sample.nodes.reduce(0, +)
+    rows.append(["sum of the operations", decimals(sum), share(sum, sample), "", ""])
+    rows.append(["rest: transfers, host, launches", decimals(sample.rest), share(sample.rest, sample), "", ""])
+    rows.append(["the median step", decimals(sample.seconds), "100.0%", "", ""])
+    output.say(table(["operation (nodes)", "s", "share", "GFLOP/s", "GB/s"], rows))
+    guard profile else { return }
+    let parts = benchmark.parts(sample).prefix(40).map { row("\($0.operation)  \($0.label)", $0, sample) }
+    output.say(table(["the longest", "s", "share", "GFLOP/s", "GB/s"], parts))
+  }
+
+  private func row(_ name: String, _ part: StepBenchmark.Part, _ sample: StepBenchmark.Sample) -> [String] {
+    [
+      name, decimals(part.seconds), share(part.seconds, sample), giga(Double(part.cost.flops), per: part.seconds),
+      giga(Double(part.cost.bytes), per: part.seconds),
+    ]
+  }
+
+  private func share(_ seconds: Double, _ sample: StepBenchmark.Sample) -> String {
+    String(format: "%.1f%%", 100 * seconds / sample.seconds)
+  }
+}

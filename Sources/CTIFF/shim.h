@@ -1,0 +1,2 @@
+// libtiff, found by pkg-config, for TIFFBridge.
+#include <tiffio.h>

@@ -1,0 +1,173 @@
+import Glibc
+import Images
+import Threads
+
+/// One grid position of a slide: what was measured there, and whether the patch was kept.
+public struct PatchRecord: Sendable, Equatable {
+  public enum Outcome: String, Sendable {
+    case kept
+    /// Fewer mask pixels than asked for, and not among the negatives that are kept.
+    case fewPositives = "few positives"
+    case littleTissue = "little tissue"
+  }
+
+  /// `<split>/<group>/<case>`.
+  public let slide: String
+  public let index: Int
+  /// The upper left corner in level-0 pixels.
+  public let x: Int
+  public let y: Int
+  /// Share of mask pixels.
+  public let positive: Double
+  /// Share of tissue; `nil` where the picture was not looked at.
+  public let tissue: Double?
+  public let outcome: Outcome
+  /// The image's path below the data set's folder; empty where there is none.
+  public let image: String
+
+  static let header = "slide,index,x,y,positive,tissue,outcome,image"
+
+  var line: String {
+    let fields = [
+      slide, "\(index)", "\(x)", "\(y)", Self.decimals(positive), tissue.map(Self.decimals) ?? "", outcome.rawValue, image,
+    ]
+    return fields.map(Self.quoted).joined(separator: ",")
+  }
+
+  init(
+    slide: String, index: Int, x: Int, y: Int, positive: Double, tissue: Double?, outcome: Outcome, image: String
+  ) {
+    self.slide = slide
+    self.index = index
+    self.x = x
+    self.y = y
+    self.positive = positive
+    self.tissue = tissue
+    self.outcome = outcome
+    self.image = image
+  }
+
+  /// `nil` for the header, and for a line that was cut when the program was.
+  init?(line: Substring) {
+    let fields = Self.fields(line)
+    guard fields.count == 8, let index = Int(fields[1]), let x = Int(fields[2]), let y = Int(fields[3]),
+      let positive = Double(fields[4]), let outcome = Outcome(rawValue: fields[6])
+    else { return nil }
+    self.init(
+      slide: fields[0], index: index, x: x, y: y, positive: positive, tissue: Double(fields[5]), outcome: outcome,
+      image: fields[7])
+  }
+
+  private static func decimals(_ value: Double) -> String { "\((value * 1_000_000).rounded() / 1_000_000)" }
+
+  /// RFC 4180.
+  private static func quoted(_ field: String) -> String {
+    guard field.contains(where: { $0 == "," || $0 == "\"" || $0 == "\n" }) else { return field }
+    return "\"" + field.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+  }
+
+  private static func fields(_ line: Substring) -> [String] {
+    var fields = [""], isQuoted = false, wasQuote = false
+    for character in line {
+      if character == "\"" {
+        if isQuoted { wasQuote = true } else if wasQuote { fields[fields.count - 1].append("\"") }
+        isQuoted.toggle()
+        if isQuoted { wasQuote = false }
+        continue
+      }
+      wasQuote = false
+      if character == ",", !isQuoted { fields.append("") } else { fields[fields.count - 1].append(character) }
+    }
+    return fields
+  }
+}
+
+/// Where each slide's patches went: `manifest.csv`, and while the work is going on `manifest.part.csv`, which a line joins as
+/// soon as its patch's files are written.
+final class PatchManifest: Sendable {
+  private struct State: Sendable {
+    var records: [String: [Int: PatchRecord]] = [:]
+    var descriptor: Int32 = -1
+  }
+
+  private let folder: String
+  private let state = Monitor(State())
+  private var path: String { folder + "/manifest.csv" }
+  private var partPath: String { folder + "/manifest.part.csv" }
+  private var settingsPath: String { folder + "/patching.txt" }
+
+  /// Opens the manifest of a folder, with what an earlier run noted.
+  ///
+  /// - Throws: `.option` where the folder holds patches that were cut otherwise.
+  init(folder: String, settings: String) throws(DatasetError) {
+    self.folder = folder
+    if let text = Self.read(settingsPath) {
+      let known = String(text.prefix { $0 != "\n" })
+      guard known == settings else {
+        throw .option(
+          "\(folder): it holds patches that were cut otherwise (\(known)); choose another folder, or the same options")
+      }
+    } else {
+      do throws(ImageError) {
+        try FileBytes.makeFolder(folder)
+        try FileBytes.write(Array((settings + "\n").utf8), to: settingsPath)
+      } catch {
+        throw .image(error)
+      }
+    }
+    var records: [String: [Int: PatchRecord]] = [:]
+    for text in [Self.read(path), Self.read(partPath)] {
+      for line in (text ?? "").split(separator: "\n") {
+        if let record = PatchRecord(line: line) { records[record.slide, default: [:]][record.index] = record }
+      }
+    }
+    let descriptor = Glibc.open(partPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else {
+      throw .option("\(partPath): it cannot be written: \(String(cString: strerror(errno)))")
+    }
+    // A line that was cut is ended, so that the next one stands alone.
+    _ = "\n".withCString { Glibc.write(descriptor, $0, 1) }
+    let known = records
+    state.change { $0 = State(records: known, descriptor: descriptor) }
+  }
+
+  deinit { state.change { _ = close($0.descriptor) } }
+
+  func records(of slide: String) -> [Int: PatchRecord] { state.change { $0.records[slide] ?? [:] } }
+
+  /// Notes a patch, on disk too. Its files are written already.
+  func add(_ record: PatchRecord) {
+    state.change { state in
+      state.records[record.slide, default: [:]][record.index] = record
+      let line = Array((record.line + "\n").utf8)
+      // One call, so that a line is whole or cut, never mixed with another.
+      _ = line.withUnsafeBytes { Glibc.write(state.descriptor, $0.baseAddress, $0.count) }
+    }
+  }
+
+  /// Writes the whole manifest: all slides sorted by name, positions in order.
+  func finish() throws(DatasetError) {
+    let records = state.change { $0.records }
+    var lines = [PatchRecord.header]
+    for slide in records.keys.sorted() {
+      lines += (records[slide] ?? [:]).values.sorted { $0.index < $1.index }.map(\.line)
+    }
+    do throws(ImageError) { try FileBytes.write(Array((lines.joined(separator: "\n") + "\n").utf8), to: path) } catch {
+      throw .image(error)
+    }
+    unlink(partPath)
+  }
+
+  private static func read(_ path: String) -> String? {
+    guard let file = fopen(path, "rbe") else { return nil }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var block = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = fread(&block, 1, block.count, file)
+      if count == 0 { break }
+      bytes += block[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
