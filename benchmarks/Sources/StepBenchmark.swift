@@ -41,10 +41,9 @@ public final class StepBenchmark {
     let start = monotonicSeconds()
     if inference {
       let graph = try InferenceGraph(model, batch: batch, height: patch, width: patch)
-      let limit = memoryLimit.bytes(on: backend)
-      let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits, within: limit)
+      let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits)
       runs = 1
-      try plan.requireFit(within: limit, purpose: "inference of \(batch) x \(patch) x \(patch) at base \(model.base) on \(backend.name)")
+      try plan.requireFit(within: memoryLimit.bytes(on: backend), purpose: "inference of \(batch) x \(patch) x \(patch) at base \(model.base) on \(backend.name)")
       let state = try backend.makeState(graph.layout, slabs: InferenceGraph.slabs)
       let weights = (0..<graph.layout.count(of: .parameters)).map { _ in Float(random.unit() - 0.5) * 0.1 }
       try state.write(weights, to: .parameters)

@@ -153,7 +153,7 @@ public final class TrainingSession {
   public func predict(_ images: [Float], shape: Shape) throws(EngineError) -> [Float] {
     if inference[shape] == nil {
       let graph = try InferenceGraph(model, batch: shape.n, height: shape.h, width: shape.w)
-      let plan = try Plan(graph.graph, layout: layout, for: backend.traits, within: limitBytes)
+      let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
       inference[shape] = (graph, try backend.load(plan, state: state, reusing: main.executable))
     }
     guard let (graph, executable) = inference[shape] else { return [] }
@@ -188,10 +188,9 @@ public final class InferenceSession {
     if loaded?.shape != shape {
       loaded = nil
       let graph = try InferenceGraph(model, batch: shape.n, height: shape.h, width: shape.w)
-      let limit = MemoryLimit.automatic.bytes(on: backend)
-      let plan = try Plan(graph.graph, layout: layout, for: backend.traits, within: limit)
+      let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
       try plan.requireFit(
-        within: limit, purpose: "inference of \(shape.n) x \(shape.h) x \(shape.w) at base \(model.base) on \(backend.name)")
+        backend.traits, purpose: "inference of \(shape.n) x \(shape.h) x \(shape.w) at base \(model.base) on \(backend.name)")
       loaded = (shape, graph, try backend.load(plan, state: state, reusing: nil))
     }
     guard let loaded else { return [] }
