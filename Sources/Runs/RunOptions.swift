@@ -17,6 +17,16 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var turns: Bool?
   public var brightness: Double?
   public var contrast: Double?
+  public var warp_probability: Double?
+  public var rotation: Double?
+  public var scaling: Double?
+  public var elastic: Double?
+  public var stain_probability: Double?
+  public var stain: Double?
+  public var blur_probability: Double?
+  public var blur: Double?
+  public var noise_probability: Double?
+  public var noise: Double?
   public var seed: UInt64?
   public var device: String?
   public var threads: Int?
@@ -26,7 +36,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
 
   enum CodingKeys: String, CodingKey, CaseIterable {
     case patch, base, batch, epochs, learning_rate, weight_decay, bce_weight, pos_weight, dice_smooth, flips, turns
-    case brightness, contrast, seed, device, threads, cache_mib
+    case brightness, contrast, warp_probability, rotation, scaling, elastic, stain_probability, stain
+    case blur_probability, blur, noise_probability, noise, seed, device, threads, cache_mib
   }
 
   /// Reads YAML.
@@ -83,6 +94,16 @@ public struct RunOptions: Codable, Sendable, Equatable {
     merged.turns = turns ?? other.turns
     merged.brightness = brightness ?? other.brightness
     merged.contrast = contrast ?? other.contrast
+    merged.warp_probability = warp_probability ?? other.warp_probability
+    merged.rotation = rotation ?? other.rotation
+    merged.scaling = scaling ?? other.scaling
+    merged.elastic = elastic ?? other.elastic
+    merged.stain_probability = stain_probability ?? other.stain_probability
+    merged.stain = stain ?? other.stain
+    merged.blur_probability = blur_probability ?? other.blur_probability
+    merged.blur = blur ?? other.blur
+    merged.noise_probability = noise_probability ?? other.noise_probability
+    merged.noise = noise ?? other.noise
     merged.seed = seed ?? other.seed
     merged.device = device ?? other.device
     merged.threads = threads ?? other.threads
