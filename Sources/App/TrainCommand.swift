@@ -28,6 +28,10 @@ struct TrainCommand: ParsableCommand {
 
       Settings come from the command line, else from --config, else from the defaults shown.
 
+      With --micro-batch, a step adds up the gradients of parts of its batch. Binary cross-entropy is then that of the whole
+      batch; Dice and batch norm's statistics are those of each part. With --memory-limit, or where the device has not
+      enough free, values are computed again instead of kept, with the same results to the bit: see glomseg plan.
+
       Example: glomseg train data -o runs/first --patch 256 --batch 8 --lr 1e-3 --epochs 24 --flips --turns
       """)
 
@@ -37,8 +41,14 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
   @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
   @Option(help: "Patches per step (1).") var batch: Int?
+  @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?
+  @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
   @Option(help: "Passes over the training patches (20).") var epochs: Int?
   @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
+  @Option(help: "Of the learning rate: constant, cosine or polynomial (constant).") var schedule: String?
+  @Option(help: "Epochs over which the learning rate rises (0).") var warmupEpochs: Double?
+  @Option(help: "Training batches over which batch norm statistics are re-estimated before validation and saving (0).")
+  var recalibrate: Int?
   @Option(help: "Decoupled weight decay, as AdamW (0).") var weightDecay: Double?
   @Option(help: "Share of BCE in the loss; the rest is 1 - Dice (0.8).") var bceWeight: Double?
   @Option(help: "Weight of foreground pixels in BCE (25).") var posWeight: Double?
@@ -59,9 +69,14 @@ struct TrainCommand: ParsableCommand {
     options.patch = patch
     options.base = base
     options.batch = batch
+    options.micro_batch = microBatch
+    options.memory_limit = memoryLimit
     options.epochs = epochs
     options.learning_rate = learningRate
+    options.schedule = schedule
+    options.warmup_epochs = warmupEpochs
     options.weight_decay = weightDecay
+    options.recalibrate = recalibrate
     options.bce_weight = bceWeight
     options.pos_weight = posWeight
     options.dice_smooth = diceSmooth
@@ -109,6 +124,10 @@ struct TrainCommand: ParsableCommand {
       \(run.trainingCount) training and \(run.validationCount) validation patches, \
       \(run.session.layout.trainableCount) parameters, \(formatBytes(report.peakBytes)) planned, on \(backend.name)
       """)
+    if report.flopsRecomputed > 0 {
+      let share = Double(report.flopsRecomputed) / Double(report.flopsForward + report.flopsBackward)
+      log.info("\(percent(share)) of a step's work is done again to stay within \(formatBytes(run.session.limitBytes))")
+    }
     if !run.hasValidation {
       log.warning("there is no validation split: the best model is the one with the lowest training loss")
     }

@@ -1,5 +1,5 @@
 public import Datasets
-import Engine
+public import Engine
 import Yams
 
 /// Every setting of a training run, checked.
@@ -7,9 +7,17 @@ public struct RunConfiguration: Sendable, Equatable {
   public let patch: Int
   public let base: Int
   public let batch: Int
+  /// Patches on the device at one time, at most `batch`.
+  public let microBatch: Int
+  public let memoryLimit: MemoryLimit
   public let epochs: Int
   public let learningRate: Double
+  public let schedule: Schedule.Kind
+  /// Epochs over which the learning rate rises; may be a fraction.
+  public let warmupEpochs: Double
   public let weightDecay: Double
+  /// Training batches over which running statistics are re-estimated before validation and saving; 0 keeps training's own.
+  public let recalibrate: Int
   public let bceWeight: Double
   public let positiveWeight: Double
   public let diceSmooth: Double
@@ -29,9 +37,21 @@ public struct RunConfiguration: Sendable, Equatable {
     patch = options.patch ?? 256
     base = options.base ?? VariableUNet.base(forPatch: patch)
     batch = options.batch ?? 1
+    microBatch = min(options.micro_batch ?? batch, batch)
+    do { memoryLimit = try MemoryLimit(options.memory_limit ?? "auto") } catch {
+      throw .setting(name: "memory_limit", problem: error.description)
+    }
     epochs = options.epochs ?? 20
     learningRate = options.learning_rate ?? 1e-4
+    let scheduleName = options.schedule ?? Schedule.Kind.constant.rawValue
+    guard let schedule = Schedule.Kind(rawValue: scheduleName) else {
+      let known = Schedule.Kind.allCases.map(\.rawValue).joined(separator: ", ")
+      throw .setting(name: "schedule", problem: "should be one of \(known), not \(scheduleName)")
+    }
+    self.schedule = schedule
+    warmupEpochs = options.warmup_epochs ?? 0
     weightDecay = options.weight_decay ?? 0
+    recalibrate = options.recalibrate ?? 0
     bceWeight = options.bce_weight ?? 0.8
     positiveWeight = options.pos_weight ?? 25
     diceSmooth = options.dice_smooth ?? 1e-6
@@ -60,8 +80,13 @@ public struct RunConfiguration: Sendable, Equatable {
       patch >= 16 && patch % VariableUNet.sideMultiple == 0, "patch", "should be a multiple of 16, not \(patch)")
     try check(base >= 2 && base % 2 == 0, "base", "should be even and at least 2, not \(base)")
     try check(batch >= 1, "batch", "should be at least 1, not \(batch)")
+    try check(microBatch >= 1, "micro_batch", "should be at least 1, not \(microBatch)")
     try check(epochs >= 1, "epochs", "should be at least 1, not \(epochs)")
     try check(learningRate > 0 && learningRate.isFinite, "learning_rate", "should be above 0, not \(learningRate)")
+    try check(
+      warmupEpochs >= 0 && warmupEpochs <= Double(epochs), "warmup_epochs",
+      "should be from 0 to the epochs, \(epochs), not \(warmupEpochs)")
+    try check(recalibrate >= 0, "recalibrate", "should be at least 0 batches, not \(recalibrate)")
     try check((0...1).contains(weightDecay), "weight_decay", "should be from 0 to 1, not \(weightDecay)")
     try check((0...1).contains(bceWeight), "bce_weight", "should be from 0 to 1, not \(bceWeight)")
     try check(positiveWeight > 0 && positiveWeight.isFinite, "pos_weight", "should be above 0, not \(positiveWeight)")
@@ -89,9 +114,14 @@ public struct RunConfiguration: Sendable, Equatable {
     options.patch = patch
     options.base = base
     options.batch = batch
+    options.micro_batch = microBatch
+    options.memory_limit = memoryLimit.description
     options.epochs = epochs
     options.learning_rate = learningRate
+    options.schedule = schedule.rawValue
+    options.warmup_epochs = warmupEpochs
     options.weight_decay = weightDecay
+    options.recalibrate = recalibrate
     options.bce_weight = bceWeight
     options.pos_weight = positiveWeight
     options.dice_smooth = diceSmooth
@@ -127,8 +157,10 @@ public struct RunConfiguration: Sendable, Equatable {
     func text(_ value: Double?) -> String { number(value ?? 0) }
     func text(_ value: Bool?) -> String { "\(value ?? false)" }
     let settings: [(String, String)] = [
-      ("patch", "\(patch)"), ("base", "\(base)"), ("batch", "\(batch)"), ("epochs", "\(epochs)"),
-      ("learning_rate", number(learningRate)), ("weight_decay", number(weightDecay)), ("bce_weight", number(bceWeight)),
+      ("patch", "\(patch)"), ("base", "\(base)"), ("batch", "\(batch)"),
+      ("micro_batch", "\(microBatch)"), ("memory_limit", memoryLimit.description), ("epochs", "\(epochs)"),
+      ("learning_rate", number(learningRate)), ("schedule", schedule.rawValue), ("warmup_epochs", number(warmupEpochs)),
+      ("weight_decay", number(weightDecay)), ("recalibrate", "\(recalibrate)"), ("bce_weight", number(bceWeight)),
       ("pos_weight", number(positiveWeight)), ("dice_smooth", number(diceSmooth)), ("flips", text(options.flips)),
       ("turns", text(options.turns)), ("brightness", text(options.brightness)), ("contrast", text(options.contrast)),
       ("warp_probability", text(options.warp_probability)), ("rotation", text(options.rotation)),

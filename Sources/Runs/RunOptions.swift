@@ -7,9 +7,14 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var patch: Int?
   public var base: Int?
   public var batch: Int?
+  public var micro_batch: Int?
+  public var memory_limit: String?
   public var epochs: Int?
   public var learning_rate: Double?
+  public var schedule: String?
+  public var warmup_epochs: Double?
   public var weight_decay: Double?
+  public var recalibrate: Int?
   public var bce_weight: Double?
   public var pos_weight: Double?
   public var dice_smooth: Double?
@@ -35,9 +40,10 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public init() {}
 
   enum CodingKeys: String, CodingKey, CaseIterable {
-    case patch, base, batch, epochs, learning_rate, weight_decay, bce_weight, pos_weight, dice_smooth, flips, turns
-    case brightness, contrast, warp_probability, rotation, scaling, elastic, stain_probability, stain
-    case blur_probability, blur, noise_probability, noise, seed, device, threads, cache_mib
+    case patch, base, batch, micro_batch, memory_limit, epochs, learning_rate, schedule, warmup_epochs, weight_decay
+    case recalibrate, bce_weight, pos_weight, dice_smooth, flips, turns, brightness, contrast, warp_probability, rotation
+    case scaling, elastic, stain_probability, stain, blur_probability, blur, noise_probability, noise, seed, device, threads
+    case cache_mib
   }
 
   /// Reads YAML.
@@ -84,9 +90,14 @@ public struct RunOptions: Codable, Sendable, Equatable {
     merged.patch = patch ?? other.patch
     merged.base = base ?? other.base
     merged.batch = batch ?? other.batch
+    merged.micro_batch = micro_batch ?? other.micro_batch
+    merged.memory_limit = memory_limit ?? other.memory_limit
     merged.epochs = epochs ?? other.epochs
     merged.learning_rate = learning_rate ?? other.learning_rate
+    merged.schedule = schedule ?? other.schedule
+    merged.warmup_epochs = warmup_epochs ?? other.warmup_epochs
     merged.weight_decay = weight_decay ?? other.weight_decay
+    merged.recalibrate = recalibrate ?? other.recalibrate
     merged.bce_weight = bce_weight ?? other.bce_weight
     merged.pos_weight = pos_weight ?? other.pos_weight
     merged.dice_smooth = dice_smooth ?? other.dice_smooth

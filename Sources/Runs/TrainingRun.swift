@@ -52,8 +52,9 @@ public final class TrainingRun {
       try Self.requireSame(metadata, configuration, training, file: directory.resume)
     }
     session = try TrainingSession(
-      VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count), height: configuration.patch,
-      width: configuration.patch, on: backend, seed: configuration.seed, loss: configuration.loss)
+      VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count),
+      microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
+      memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
     if resuming {
       let (steps, metadata) = try Checkpoint.resume(directory.resume, into: session.state)
       session.stepsTaken = steps
@@ -83,7 +84,8 @@ public final class TrainingRun {
     let made = try RunConfiguration(RunOptions.parse(metadata["config"] ?? "", path: file))
     for (name, then, now) in [
       ("patch", "\(made.patch)", "\(configuration.patch)"), ("base", "\(made.base)", "\(configuration.base)"),
-      ("batch", "\(made.batch)", "\(configuration.batch)"), ("seed", "\(made.seed)", "\(configuration.seed)"),
+      ("batch", "\(made.batch)", "\(configuration.batch)"),
+      ("micro_batch", "\(made.microBatch)", "\(configuration.microBatch)"), ("seed", "\(made.seed)", "\(configuration.seed)"),
     ] where then != now {
       throw .setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
     }
@@ -141,18 +143,22 @@ public final class TrainingRun {
         batchSize: session.batch, patchSize: configuration.patch, seed: configuration.seed,
         augmentation: configuration.augmentation, threadCount: configuration.threads, depth: configuration.threads + 1,
         cacheByteLimit: configuration.cacheMiB << 20))
+    let schedule = Schedule(
+      kind: configuration.schedule, rate: configuration.learningRate, epochs: configuration.epochs,
+      stepsPerEpoch: loader.batchCount, warmupEpochs: configuration.warmupEpochs)
     while position.epoch <= configuration.epochs {
       let epoch = position.epoch
       let batches = try loader.epoch(epoch, startBatch: position.batch)
       while let batch = try batches.next() {
+        let rate = schedule.rate(step: session.stepsTaken + 1)
         let step = try session.step(
-          images: batch.images, target: batch.masks, count: batch.count, learningRate: configuration.learningRate,
+          images: batch.images, target: batch.masks, count: batch.count, learningRate: rate,
           weightDecay: configuration.weightDecay)
         position.batch += 1
         position.lossSum += step.loss * Double(batch.count)
         position.imagesDone += batch.count
         position.secondsInEpoch += step.seconds
-        try log.append(step, epoch: epoch, learningRate: configuration.learningRate)
+        try log.append(step, epoch: epoch, learningRate: rate)
         report(
           .step(
             step, epoch: epoch, images: batch.count, imagesDone: position.imagesDone, imagesInEpoch: training.count,
@@ -162,19 +168,32 @@ public final class TrainingRun {
           return .interrupted(epoch: epoch)
         }
       }
-      try finishEpoch(report)
+      try recalibrate(loader)
+      try finishEpoch(report, learningRate: schedule.rate(step: session.stepsTaken))
       if shouldStop(), position.epoch <= configuration.epochs { return .interrupted(epoch: position.epoch) }
     }
     return .finished
   }
 
-  private func finishEpoch(_ report: (Event) -> Void) throws {
+  /// Re-estimates batch norm statistics over the first batches of the next epoch's order, changed as in training.
+  private func recalibrate(_ loader: BatchLoader) throws {
+    guard configuration.recalibrate > 0 else { return }
+    let batches = try loader.epoch(position.epoch + 1)
+    var rest = configuration.recalibrate
+    try session.recalibrate {
+      guard rest > 0, let batch = try batches.next() else { return nil }
+      rest -= 1
+      return (batch.images, batch.count)
+    }
+  }
+
+  private func finishEpoch(_ report: (Event) -> Void, learningRate: Double) throws {
     let trainLoss = position.lossSum / Double(max(1, position.imagesDone))
     let start = monotonicSeconds()
     let tally = hasValidation ? try validate(report) : nil
     let scores = tally?.scores
     let record = EpochRecord(
-      epoch: position.epoch, trainLoss: trainLoss, validation: scores, learningRate: configuration.learningRate,
+      epoch: position.epoch, trainLoss: trainLoss, validation: scores, learningRate: learningRate,
       seconds: position.secondsInEpoch + monotonicSeconds() - start)
     history.add(record, groups: tally?.groupScores ?? [:])
     let score = scores?.f1 ?? -trainLoss
@@ -194,7 +213,7 @@ public final class TrainingRun {
   private func validate(_ report: (Event) -> Void) throws -> ScoreTally {
     var tally = ScoreTally(threshold: 0.5)
     try eachBatch(
-      validation, patch: configuration.patch, batch: min(session.batch, validation.count),
+      validation, patch: configuration.patch, batch: min(session.shape.microBatch, validation.count),
       threads: configuration.threads, cacheBytes: 0
     ) { batch, done in
       let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)

@@ -16,6 +16,8 @@ struct BenchStep: Encodable {
   let seconds_median: Double
   let seconds_min: Double
   let gflops: Double
+  /// Of one run of the plan, done again to save memory; not in `gflops`.
+  let flops_recomputed: Int
   let peak_bytes_planned: Int
   let peak_bytes_measured: NumberOrNull
   /// Of the median step.
@@ -49,6 +51,7 @@ struct BenchStep: Encodable {
     seconds_median = timing.median
     seconds_min = timing.least
     gflops = Double(step.flops) / timing.median / 1e9
+    flops_recomputed = step.plan.report.flopsRecomputed
     peak_bytes_planned = step.plannedBytes
     peak_bytes_measured = NumberOrNull(value: step.measuredBytes)
     let sample = StepBenchmark.medianSample(samples)

@@ -14,6 +14,8 @@ struct BenchStepCommand: ParsableCommand {
       """)
 
   @OptionGroup var size: BenchSize
+  @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
+  @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit = .automatic
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Flag(help: "Forward alone, with running statistics, instead of a training step.") var inference = false
@@ -23,12 +25,17 @@ struct BenchStepCommand: ParsableCommand {
 
   func run() throws { try failing { try measure() } }
 
+  func validate() throws {
+    if let microBatch, microBatch < 1 { throw ValidationError("--micro-batch should be at least 1.") }
+  }
+
   private func measure() throws {
     let output = try JSONOutput(path: json)
     let size = size.asked ?? BenchSize.standard[0]
     let backend = try chooseBackend(device)
     let benchmark = try StepBenchmark(
-      patch: size.patch, base: size.base, batch: size.batch, inference: inference, backend: backend)
+      patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, memoryLimit: memoryLimit,
+      inference: inference, backend: backend)
     if serve { return try answer(benchmark, backend) }
     let first = try benchmark.step()
     var samples: [StepBenchmark.Sample] = []

@@ -7,8 +7,8 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
   case device(status: CLStatus, call: String, device: String)
   /// A kernel that did not build, with the compiler's whole log.
   case build(file: String, options: String, device: String, log: String)
-  /// More memory than there is.
-  case memory(neededBytes: Int, availableBytes: Int, purpose: String)
+  /// More memory than there is; `wayOut` says what would fit.
+  case memory(neededBytes: Int, availableBytes: Int, purpose: String, wayOut: String? = nil)
   /// A checkpoint or data file that cannot be used.
   case file(path: String, problem: String)
   /// An operation that a backend cannot run, or a graph that cannot be differentiated.
@@ -24,8 +24,9 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
     case .device(let status, let call, let device): "\(call) failed on \(device): \(status)"
     case .build(let file, let options, let device, let log):
       "\(file) did not build for \(device) with options '\(options)':\n\(log)"
-    case .memory(let needed, let available, let purpose):
+    case .memory(let needed, let available, let purpose, let wayOut):
       "\(purpose) needs \(formatBytes(needed)) but only \(formatBytes(available)) are available"
+        + (wayOut.map { ": \($0)" } ?? "")
     case .file(let path, let problem): "\(path): \(problem)"
     case .unsupported(let operation, let problem): "\(operation): \(problem)"
     case .notFinite(let step, let value): "\(value) is not finite at step \(step)"

@@ -70,7 +70,7 @@ public struct NetworkCase: Sendable {
         let largest = want.values.reduce(0) { max($0, abs($1)) }
         result.tensors.append(TensorResult(name, got: got, want: want, bound: Self.tensorBound * largest))
       }
-      let (graph, executable) = try session.mainStep
+      let (graph, executable) = session.mainStep
       compare("logits", try executable.read(graph.logits), want.logits)
       for entry in session.layout.entries where entry.slab == .parameters {
         guard let gradient = want.gradients[entry.name] else {

@@ -30,6 +30,8 @@ public final class OpenCLBackend: Backend {
     programs = ProgramCache(context, device: device, edit: edit, store: store, call)
   }
 
+  public var freeBytes: Int? { device.kind == .cpu ? HostMemory.availableBytes : device.freeBytes }
+
   public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {
     try OpenCLState(layout, slabs, self)
   }
@@ -127,6 +129,8 @@ final class OpenCLState: StateMemory {
     guard let from = values.baseAddress else { return }
     try backend.write(from, values.count * 4, to: buffer, offset: offset * 4)
   }
+
+  func clear(_ slab: Slab) throws(EngineError) { try backend.fill(buffer(slab, 0, layout.count(of: slab)), 0) }
 
   private func buffer(_ slab: Slab, _ offset: Int, _ count: Int) throws(EngineError) -> OpenCLBuffer {
     guard let buffer = buffers[slab] else { throw .request("the state has no \(slab.rawValue) slab") }
