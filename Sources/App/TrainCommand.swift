@@ -28,9 +28,10 @@ struct TrainCommand: ParsableCommand {
 
       Settings come from the command line, else from --config, else from the defaults shown.
 
-      With --micro-batch, a step adds up the gradients of parts of its batch. Binary cross-entropy is then that of the whole
-      batch; Dice and batch norm's statistics are those of each part. With --memory-limit, or where the device has not
-      enough free, values are computed again instead of kept, with the same results to the bit: see glomseg plan.
+      With --micro-batch, a step adds up the gradients of parts of its batch. Binary cross-entropy is then that of \
+      the whole batch; Dice and batch norm's statistics are those of each part. With --memory-limit, or where the \
+      device has not enough free, values are computed again instead of kept, with the same results to the bit: see \
+      glomseg plan.
 
       Example: glomseg train data -o runs/first --patch 256 --batch 8 --lr 1e-3 --epochs 24 --flips --turns
       """)

@@ -70,6 +70,17 @@ import Testing
     #expect(flops > 3_000_000_000_000 && flops < 3_200_000_000_000)
   }
 
+  /// Planned alone: nothing of it is allocated.
+  @Test func theFullSizeFitsALimitOfFiveGibibytes() throws {
+    let result = try run("plan", "--patch", "2048", "--base", "64", "--device", "cpu", "--memory-limit", "5GiB", "--json", "-")
+    #expect(result.code == 0)
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
+    #expect(object["fits"] as? Bool == true)
+    #expect(try #require(object["peak_bytes"] as? Int) <= 5 << 30)
+    let (again, step) = (try #require(object["flops_recomputed"] as? Int), try #require(object["flops_step"] as? Int))
+    #expect(again > 0 && again * 4 < step)
+  }
+
   @Test func devicesListTheCPUPath() throws {
     let result = try run("devices", "--json", "-")
     #expect(result.code == 0)
@@ -174,6 +185,9 @@ import Testing
       expectOneSentence(try run(["train", data, "-o", folder + "/a", "--resume"] + small), "holds no run to resume")
       expectOneSentence(try run(["train", data, "-o", folder + "/a", "--patch", "100"]), "patch", "16")
       expectOneSentence(try run("train", data, "--patch", "8192", "--base", "512", "-o", folder + "/a", "--device", "cpu"), "GiB")
+      expectOneSentence(
+        try run(["train", data, "-o", folder + "/a", "--memory-limit", "1MiB"] + small), "1.00 MiB", "would fit: --base 2")
+      expectOneSentence(try run(["train", data, "-o", folder + "/a", "--memory-limit", "much"] + small), "memory_limit", "5GiB")
       expectOneSentence(try run("evaluate", folder, data, "--device", "cpu"), "no finished run")
       expectOneSentence(try run("evaluate", config, data, "--device", "cpu"), "run.yaml")
       expectOneSentence(try run("evaluate", folder, data, "--json", folder + "/no/such.json"), "there is no folder")

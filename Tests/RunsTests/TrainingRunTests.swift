@@ -62,6 +62,39 @@ import Testing
     }
   }
 
+  /// Seven patches in batches of three are parts of 2, 1, 2, 1 and 1, within less memory than they would take.
+  @Test func resumingIsExactWithMicroBatchesAndALimit() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    func configuration(_ limit: String) throws -> RunConfiguration {
+      try RunConfiguration(
+        RunOptions.parse("batch: 3\nmicro_batch: 2\nmemory_limit: \(limit)\n", path: "test.yaml")
+          .over(self.configuration(epochs: 2).options))
+    }
+    let whole = RunDirectory(folder + "/whole")
+    try whole.create()
+    let straight = try TrainingRun(
+      configuration("auto"), data: data, directory: whole, backend: CPUBackend(), resuming: false)
+    #expect(try straight.run(shouldStop: { false }, report: { _ in }) == .finished)
+    #expect(straight.session.stepsTaken == 6)
+
+    let report = straight.session.plan.report
+    let limit = "\(report.peakBytes - report.arenaBytes / 10)B"
+    let parts = RunDirectory(folder + "/parts")
+    try parts.create()
+    var steps = 0
+    let first = try TrainingRun(
+      configuration(limit), data: data, directory: parts, backend: CPUBackend(), resuming: false)
+    #expect(first.session.plan.report.flopsRecomputed > 0)
+    let outcome = try first.run(shouldStop: { steps >= 4 }) { event in if case .step = event { steps += 1 } }
+    #expect(outcome == .interrupted(epoch: 2))
+    // How much memory there is changes nothing, so a run can go on with another limit.
+    let last = try TrainingRun(
+      configuration("auto"), data: data, directory: parts, backend: CPUBackend(), resuming: true)
+    #expect(try last.run(shouldStop: { false }, report: { _ in }) == .finished)
+    for (a, b) in [(whole.last, parts.last), (whole.resume, parts.resume)] { #expect(try bytes(a) == bytes(b), "\(a) and \(b) differ") }
+  }
+
   @Test func aRunGoesOnOnlyOverTheSamePatchesInTheSameOrder() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let data = try dataset()
@@ -69,7 +102,7 @@ import Testing
     try directory.create()
     _ = try TrainingRun(configuration(epochs: 1), data: data, directory: directory, backend: CPUBackend(), resuming: false)
       .run(shouldStop: { false }, report: { _ in })
-    for change in ["batch: 3", "seed: 6", "base: 8", "patch: 48"] {
+    for change in ["batch: 3", "micro_batch: 1", "seed: 6", "base: 8", "patch: 48"] {
       let changed = try RunConfiguration(RunOptions.parse(change, path: "c").over(configuration(epochs: 2).options))
       let name = change.prefix { $0 != ":" }
       #expect {

@@ -91,11 +91,15 @@ struct Recomputation {
         drops.insert(drop)
         trial = next
       }
+      let short = trial.excess(over: aim) > 0
       let byteCount = try placedBytes(trial.graph)
       if byteCount < smallest?.byteCount ?? .max { smallest = (trial.graph, byteCount) }
-      guard byteCount <= targetBytes else { continue }
-      trial = try trimmed(drops, trial, fits)
-      if trial.addedTime < cheapest?.addedTime ?? .infinity { cheapest = trial }
+      if byteCount <= targetBytes {
+        trial = try trimmed(drops, trial, fits)
+        if trial.addedTime < cheapest?.addedTime ?? .infinity { cheapest = trial }
+      }
+      // What falls short of this aim falls short of lower ones.
+      if short { break }
     }
     return cheapest?.graph ?? smallest?.graph ?? graph
   }
