@@ -46,6 +46,10 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
   @Option(help: "Passes over the training patches (20).") var epochs: Int?
   @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
+  @Option(help: "Of the learning rate: constant, cosine or polynomial (constant).") var schedule: String?
+  @Option(help: "Epochs over which the learning rate rises (0).") var warmupEpochs: Double?
+  @Option(help: "Training batches over which batch norm statistics are re-estimated before validation and saving (0).")
+  var recalibrate: Int?
   @Option(help: "Decoupled weight decay, as AdamW (0).") var weightDecay: Double?
   @Option(help: "Share of BCE in the loss; the rest is 1 - Dice (0.8).") var bceWeight: Double?
   @Option(help: "Weight of foreground pixels in BCE (25).") var posWeight: Double?
@@ -70,7 +74,10 @@ struct TrainCommand: ParsableCommand {
     options.memory_limit = memoryLimit
     options.epochs = epochs
     options.learning_rate = learningRate
+    options.schedule = schedule
+    options.warmup_epochs = warmupEpochs
     options.weight_decay = weightDecay
+    options.recalibrate = recalibrate
     options.bce_weight = bceWeight
     options.pos_weight = posWeight
     options.dice_smooth = diceSmooth

@@ -11,7 +11,10 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var memory_limit: String?
   public var epochs: Int?
   public var learning_rate: Double?
+  public var schedule: String?
+  public var warmup_epochs: Double?
   public var weight_decay: Double?
+  public var recalibrate: Int?
   public var bce_weight: Double?
   public var pos_weight: Double?
   public var dice_smooth: Double?
@@ -19,6 +22,16 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var turns: Bool?
   public var brightness: Double?
   public var contrast: Double?
+  public var warp_probability: Double?
+  public var rotation: Double?
+  public var scaling: Double?
+  public var elastic: Double?
+  public var stain_probability: Double?
+  public var stain: Double?
+  public var blur_probability: Double?
+  public var blur: Double?
+  public var noise_probability: Double?
+  public var noise: Double?
   public var seed: UInt64?
   public var device: String?
   public var threads: Int?
@@ -27,9 +40,10 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public init() {}
 
   enum CodingKeys: String, CodingKey, CaseIterable {
-    case patch, base, batch, micro_batch, memory_limit, epochs, learning_rate, weight_decay, bce_weight, pos_weight
-    case dice_smooth, flips, turns
-    case brightness, contrast, seed, device, threads, cache_mib
+    case patch, base, batch, micro_batch, memory_limit, epochs, learning_rate, schedule, warmup_epochs, weight_decay
+    case recalibrate, bce_weight, pos_weight, dice_smooth, flips, turns, brightness, contrast, warp_probability, rotation
+    case scaling, elastic, stain_probability, stain, blur_probability, blur, noise_probability, noise, seed, device, threads
+    case cache_mib
   }
 
   /// Reads YAML.
@@ -80,7 +94,10 @@ public struct RunOptions: Codable, Sendable, Equatable {
     merged.memory_limit = memory_limit ?? other.memory_limit
     merged.epochs = epochs ?? other.epochs
     merged.learning_rate = learning_rate ?? other.learning_rate
+    merged.schedule = schedule ?? other.schedule
+    merged.warmup_epochs = warmup_epochs ?? other.warmup_epochs
     merged.weight_decay = weight_decay ?? other.weight_decay
+    merged.recalibrate = recalibrate ?? other.recalibrate
     merged.bce_weight = bce_weight ?? other.bce_weight
     merged.pos_weight = pos_weight ?? other.pos_weight
     merged.dice_smooth = dice_smooth ?? other.dice_smooth
@@ -88,6 +105,16 @@ public struct RunOptions: Codable, Sendable, Equatable {
     merged.turns = turns ?? other.turns
     merged.brightness = brightness ?? other.brightness
     merged.contrast = contrast ?? other.contrast
+    merged.warp_probability = warp_probability ?? other.warp_probability
+    merged.rotation = rotation ?? other.rotation
+    merged.scaling = scaling ?? other.scaling
+    merged.elastic = elastic ?? other.elastic
+    merged.stain_probability = stain_probability ?? other.stain_probability
+    merged.stain = stain ?? other.stain
+    merged.blur_probability = blur_probability ?? other.blur_probability
+    merged.blur = blur ?? other.blur
+    merged.noise_probability = noise_probability ?? other.noise_probability
+    merged.noise = noise ?? other.noise
     merged.seed = seed ?? other.seed
     merged.device = device ?? other.device
     merged.threads = threads ?? other.threads

@@ -143,18 +143,22 @@ public final class TrainingRun {
         batchSize: session.batch, patchSize: configuration.patch, seed: configuration.seed,
         augmentation: configuration.augmentation, threadCount: configuration.threads, depth: configuration.threads + 1,
         cacheByteLimit: configuration.cacheMiB << 20))
+    let schedule = Schedule(
+      kind: configuration.schedule, rate: configuration.learningRate, epochs: configuration.epochs,
+      stepsPerEpoch: loader.batchCount, warmupEpochs: configuration.warmupEpochs)
     while position.epoch <= configuration.epochs {
       let epoch = position.epoch
       let batches = try loader.epoch(epoch, startBatch: position.batch)
       while let batch = try batches.next() {
+        let rate = schedule.rate(step: session.stepsTaken + 1)
         let step = try session.step(
-          images: batch.images, target: batch.masks, count: batch.count, learningRate: configuration.learningRate,
+          images: batch.images, target: batch.masks, count: batch.count, learningRate: rate,
           weightDecay: configuration.weightDecay)
         position.batch += 1
         position.lossSum += step.loss * Double(batch.count)
         position.imagesDone += batch.count
         position.secondsInEpoch += step.seconds
-        try log.append(step, epoch: epoch, learningRate: configuration.learningRate)
+        try log.append(step, epoch: epoch, learningRate: rate)
         report(
           .step(
             step, epoch: epoch, images: batch.count, imagesDone: position.imagesDone, imagesInEpoch: training.count,
@@ -164,19 +168,32 @@ public final class TrainingRun {
           return .interrupted(epoch: epoch)
         }
       }
-      try finishEpoch(report)
+      try recalibrate(loader)
+      try finishEpoch(report, learningRate: schedule.rate(step: session.stepsTaken))
       if shouldStop(), position.epoch <= configuration.epochs { return .interrupted(epoch: position.epoch) }
     }
     return .finished
   }
 
-  private func finishEpoch(_ report: (Event) -> Void) throws {
+  /// Re-estimates batch norm statistics over the first batches of the next epoch's order, changed as in training.
+  private func recalibrate(_ loader: BatchLoader) throws {
+    guard configuration.recalibrate > 0 else { return }
+    let batches = try loader.epoch(position.epoch + 1)
+    var rest = configuration.recalibrate
+    try session.recalibrate {
+      guard rest > 0, let batch = try batches.next() else { return nil }
+      rest -= 1
+      return (batch.images, batch.count)
+    }
+  }
+
+  private func finishEpoch(_ report: (Event) -> Void, learningRate: Double) throws {
     let trainLoss = position.lossSum / Double(max(1, position.imagesDone))
     let start = monotonicSeconds()
     let tally = hasValidation ? try validate(report) : nil
     let scores = tally?.scores
     let record = EpochRecord(
-      epoch: position.epoch, trainLoss: trainLoss, validation: scores, learningRate: configuration.learningRate,
+      epoch: position.epoch, trainLoss: trainLoss, validation: scores, learningRate: learningRate,
       seconds: position.secondsInEpoch + monotonicSeconds() - start)
     history.add(record, groups: tally?.groupScores ?? [:])
     let score = scores?.f1 ?? -trainLoss

@@ -8,6 +8,8 @@ public struct ModelBuilder: Sendable {
   public private(set) var initializers: [Initializer] = []
   /// Batch norms use the batch's statistics and update the running ones; parameters want gradients.
   public let training: Bool
+  /// Share of a batch's statistics in the new running ones.
+  let momentum: Float
   private var path: [String] = []
 
   /// The distribution of a region's starting values.
@@ -23,9 +25,10 @@ public struct ModelBuilder: Sendable {
     let distribution: Distribution
   }
 
-  public init(graph: Graph = Graph(), training: Bool) {
+  public init(graph: Graph = Graph(), training: Bool, momentum: Float = 0.1) {
     self.graph = graph
     self.training = training
+    self.momentum = momentum
   }
 
   /// Runs `body` with a name added to the parameters' path.
@@ -97,6 +100,6 @@ public struct ModelBuilder: Sendable {
     let variance = state(tensors("running_var"), .vector(count), in: .running, .constant(1))
     return try graph.batchNorm(
       z, gamma: gamma, beta: beta, runningMean: mean, runningVariance: variance, relu: true, training: training,
-      named: (path + [names.map(\.name).joined(separator: "+")]).joined(separator: "."))
+      momentum: momentum, named: (path + [names.map(\.name).joined(separator: "+")]).joined(separator: "."))
   }
 }
