@@ -96,14 +96,14 @@ struct TrainCommand: ParsableCommand {
 
   private func train() throws {
     var given = options
-    if let config { given = given.over(try RunOptions.parse(readText(config), path: config)) }
+    if let config { given = try given.over(RunOptions.parse(readText(config), path: config)) }
     if resume {
       guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
       guard RunDirectory(output).canResume else {
         throw RunError.file(path: output, problem: "holds no run to resume: there is no resume.safetensors")
       }
       let saved = RunDirectory(output).configuration
-      given = given.over(try RunOptions.parse(readText(saved), path: saved))
+      given = try given.over(RunOptions.parse(readText(saved), path: saved))
     }
     let configuration = try RunConfiguration(given)
     let directory = RunDirectory(

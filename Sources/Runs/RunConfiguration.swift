@@ -1,6 +1,5 @@
 public import Datasets
 public import Engine
-import Yams
 
 /// Every setting of a training run, checked.
 public struct RunConfiguration: Sendable, Equatable {
@@ -146,36 +145,8 @@ public struct RunConfiguration: Sendable, Equatable {
     return options
   }
 
-  /// The text of `config.yaml`: every setting, below a comment with the program's version.
-  public func yaml() throws(RunError) -> String {
-    func number(_ value: Double) -> String {
-      // YAML 1.1 readers (PyYAML) take 1e-06 for a text and 1.0e-06 for a number.
-      let text = "\(value)"
-      return text.contains(".") ? text : text.replacing("e", with: ".0e")
-    }
-    let options = options
-    func text(_ value: Double?) -> String { number(value ?? 0) }
-    func text(_ value: Bool?) -> String { "\(value ?? false)" }
-    let settings: [(String, String)] = [
-      ("patch", "\(patch)"), ("base", "\(base)"), ("batch", "\(batch)"),
-      ("micro_batch", "\(microBatch)"), ("memory_limit", memoryLimit.description), ("epochs", "\(epochs)"),
-      ("learning_rate", number(learningRate)), ("schedule", schedule.rawValue), ("warmup_epochs", number(warmupEpochs)),
-      ("weight_decay", number(weightDecay)), ("recalibrate", "\(recalibrate)"), ("bce_weight", number(bceWeight)),
-      ("pos_weight", number(positiveWeight)), ("dice_smooth", number(diceSmooth)), ("flips", text(options.flips)),
-      ("turns", text(options.turns)), ("brightness", text(options.brightness)), ("contrast", text(options.contrast)),
-      ("warp_probability", text(options.warp_probability)), ("rotation", text(options.rotation)),
-      ("scaling", text(options.scaling)), ("elastic", text(options.elastic)),
-      ("stain_probability", text(options.stain_probability)), ("stain", text(options.stain)),
-      ("blur_probability", text(options.blur_probability)), ("blur", text(options.blur)),
-      ("noise_probability", text(options.noise_probability)), ("noise", text(options.noise)), ("seed", "\(seed)"),
-      ("threads", "\(threads)"), ("cache_mib", "\(cacheMiB)"),
-    ]
-    var pairs = settings.map { (Node($0), Node($1)) }
-    pairs.append((Node("device"), Node(device, Tag(.str), .doubleQuoted)))
-    do { return "# glomseg \(glomsegVersion)\n" + (try Yams.serialize(node: Node(pairs))) } catch {
-      throw .request("the settings cannot be written: \(error)")
-    }
-  }
+  /// The text of `config.yaml`: every setting.
+  public func yaml() throws(RunError) -> String { try options.yaml() }
 
   /// The shortest decimal that is the same fp32 number: 0.2, not 0.200000003.
   private static func written(_ value: Float) -> Double { Double("\(value)") ?? Double(value) }

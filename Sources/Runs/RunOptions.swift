@@ -39,12 +39,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
 
   public init() {}
 
-  enum CodingKeys: String, CodingKey, CaseIterable {
-    case patch, base, batch, micro_batch, memory_limit, epochs, learning_rate, schedule, warmup_epochs, weight_decay
-    case recalibrate, bce_weight, pos_weight, dice_smooth, flips, turns, brightness, contrast, warp_probability, rotation
-    case scaling, elastic, stain_probability, stain, blur_probability, blur, noise_probability, noise, seed, device, threads
-    case cache_mib
-  }
+  /// The names of all settings, in their order.
+  static let names = Mirror(reflecting: RunOptions()).children.compactMap(\.label)
 
   /// Reads YAML.
   ///
@@ -60,9 +56,9 @@ public struct RunOptions: Codable, Sendable, Equatable {
     guard let mapping = node.mapping else { throw .file(path: path, problem: "should be a list of 'name: value' lines") }
     for key in mapping.keys {
       let name = key.string ?? "?"
-      guard CodingKeys(rawValue: name) != nil else {
-        let known = CodingKeys.allCases.map(\.rawValue).joined(separator: ", ")
-        throw .setting(name: "\(path): \(name)", problem: "there is no such setting; there are \(known)")
+      guard names.contains(name) else {
+        throw .setting(
+          name: "\(path): \(name)", problem: "there is no such setting; there are \(names.joined(separator: ", "))")
       }
     }
     do { return try YAMLDecoder().decode(RunOptions.self, from: text) } catch DecodingError.typeMismatch(_, let context) {
@@ -85,40 +81,35 @@ public struct RunOptions: Codable, Sendable, Equatable {
   }
 
   /// These settings, with `other`'s where these are missing.
-  public func over(_ other: RunOptions) -> RunOptions {
-    var merged = RunOptions()
-    merged.patch = patch ?? other.patch
-    merged.base = base ?? other.base
-    merged.batch = batch ?? other.batch
-    merged.micro_batch = micro_batch ?? other.micro_batch
-    merged.memory_limit = memory_limit ?? other.memory_limit
-    merged.epochs = epochs ?? other.epochs
-    merged.learning_rate = learning_rate ?? other.learning_rate
-    merged.schedule = schedule ?? other.schedule
-    merged.warmup_epochs = warmup_epochs ?? other.warmup_epochs
-    merged.weight_decay = weight_decay ?? other.weight_decay
-    merged.recalibrate = recalibrate ?? other.recalibrate
-    merged.bce_weight = bce_weight ?? other.bce_weight
-    merged.pos_weight = pos_weight ?? other.pos_weight
-    merged.dice_smooth = dice_smooth ?? other.dice_smooth
-    merged.flips = flips ?? other.flips
-    merged.turns = turns ?? other.turns
-    merged.brightness = brightness ?? other.brightness
-    merged.contrast = contrast ?? other.contrast
-    merged.warp_probability = warp_probability ?? other.warp_probability
-    merged.rotation = rotation ?? other.rotation
-    merged.scaling = scaling ?? other.scaling
-    merged.elastic = elastic ?? other.elastic
-    merged.stain_probability = stain_probability ?? other.stain_probability
-    merged.stain = stain ?? other.stain
-    merged.blur_probability = blur_probability ?? other.blur_probability
-    merged.blur = blur ?? other.blur
-    merged.noise_probability = noise_probability ?? other.noise_probability
-    merged.noise = noise ?? other.noise
-    merged.seed = seed ?? other.seed
-    merged.device = device ?? other.device
-    merged.threads = threads ?? other.threads
-    merged.cache_mib = cache_mib ?? other.cache_mib
-    return merged
+  public func over(_ other: RunOptions) throws(RunError) -> RunOptions {
+    var merged = try other.mapping()
+    for (name, value) in try mapping() { merged[name] = value }
+    do { return try YAMLDecoder().decode(RunOptions.self, from: Node.mapping(merged)) } catch {
+      throw .request("settings cannot be merged: \(error)")
+    }
+  }
+
+  /// The settings that are present, by name.
+  private func mapping() throws(RunError) -> Node.Mapping {
+    do {
+      let text = try YAMLEncoder().encode(self)
+      return try Yams.compose(yaml: text)?.mapping ?? [:]
+    } catch { throw .request("settings cannot be written: \(error)") }
+  }
+
+  /// YAML, a line a setting, below a comment with the program's version.
+  public func yaml() throws(RunError) -> String {
+    var mapping = try mapping()
+    for (name, value) in mapping {
+      // Yams writes 0.8 as 8e-1. YAML 1.1 readers (PyYAML) take 1e-06 for a text and 1.0e-06 for a number.
+      if case .scalar(var scalar) = value, scalar.string.contains("e"), let number = Double(scalar.string) {
+        let text = "\(number)"
+        scalar.string = text.contains(".") ? text : text.replacing("e", with: ".0e")
+        mapping[name] = .scalar(scalar)
+      }
+    }
+    do { return "# glomseg \(glomsegVersion)\n" + (try Yams.serialize(node: .mapping(mapping))) } catch {
+      throw .request("the settings cannot be written: \(error)")
+    }
   }
 }

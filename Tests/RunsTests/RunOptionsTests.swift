@@ -36,7 +36,7 @@ import Testing
     #expect(text.hasPrefix("# glomseg \(glomsegVersion)\n"))
     #expect(text.contains("\ndice_smooth: 1.0e-06\n"))
     #expect(text.contains("\nbce_weight: 0.8\n"))
-    #expect(text.contains("\ndevice: \"auto\"\n"))
+    #expect(text.contains("\ndevice: auto\n"))
   }
 
   @Test func wrongKindIsNamed() {
