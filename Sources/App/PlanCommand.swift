@@ -70,7 +70,7 @@ struct PlanCommand: ParsableCommand {
       var traits = backend.traits
       let piece = traits.maxAllocationBytes
       let shape = TrainingShape(
-        base: base ?? VariableUNet.base(forPatch: patch), batch: batch, microBatch: microBatch, height: patch, width: patch)
+        VariableUNet(base: base ?? VariableUNet.base(forPatch: patch)), batch: batch, microBatch: microBatch, height: patch, width: patch)
       // Plan whatever it takes; what does not fit is said below.
       traits.maxAllocationBytes = max(piece, shape.microBatch * patch * patch * 4096)
       let limit = memoryLimit.bytes(on: backend)

@@ -48,8 +48,14 @@ struct TrainCommand: ParsableCommand {
   @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
   @Option(help: "Of the learning rate: constant, cosine or polynomial (constant).") var schedule: String?
   @Option(help: "Epochs over which the learning rate rises (0).") var warmupEpochs: Double?
-  @Option(help: "Training batches over which batch norm statistics are re-estimated before validation and saving (0).")
+  @Option(help: "Largest norm of a step's gradient; 0: any (0).") var clipNorm: Double?
+  @Option(help: "Decay of a moving average of the parameters, which is then what is validated and saved; 0: none (0).")
+  var average: Double?
+  @Option(help: "Training batches over which batch norm statistics are re-estimated before validation and saving (0; with --average 16).")
   var recalibrate: Int?
+  @Option(help: "Epochs without a better validation F1 after which training stops; 0: none (0).") var earlyStop: Int?
+  @Option(name: .customLong("on-nonfinite"), help: "Where a loss or gradient is not finite: stop, or skip the batch (stop).")
+  var onNonFinite: String?
   @Option(help: "Decoupled weight decay, as AdamW (0).") var weightDecay: Double?
   @Option(help: "Share of BCE in the loss; the rest is 1 - Dice (0.8).") var bceWeight: Double?
   @Option(help: "Weight of foreground pixels in BCE (25).") var posWeight: Double?
@@ -58,6 +64,11 @@ struct TrainCommand: ParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Turn patches by quarter turns at random (no).") var turns: Bool?
   @Option(help: "Random change of brightness, up to this share (0).") var brightness: Double?
   @Option(help: "Random change of contrast, up to this share (0).") var contrast: Double?
+  @Option(parsing: .upToNextOption, help: "Groups to train on (all).") var trainGroups: [String] = []
+  @Option(parsing: .upToNextOption, help: "Groups to validate on (all).") var validationGroups: [String] = []
+  @Option(help: "Share of each group's training patches (1).") var subset: Double?
+  @Option(help: "Seed of the subset (0).") var subsetSeed: UInt64?
+  @Option(help: "What an epoch shows equally often: none, group, foreground or both (none).") var balance: String?
   @Option(help: "Seed of starting values, order and augmentation (0).") var seed: UInt64?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
   @Option(help: "Threads that decode ahead of the device (1).") var threads: Int?
@@ -77,7 +88,11 @@ struct TrainCommand: ParsableCommand {
     options.schedule = schedule
     options.warmup_epochs = warmupEpochs
     options.weight_decay = weightDecay
+    options.clip_norm = clipNorm
+    options.average = average
     options.recalibrate = recalibrate
+    options.early_stop = earlyStop
+    options.on_nonfinite = onNonFinite
     options.bce_weight = bceWeight
     options.pos_weight = posWeight
     options.dice_smooth = diceSmooth
@@ -85,6 +100,11 @@ struct TrainCommand: ParsableCommand {
     options.turns = turns
     options.brightness = brightness
     options.contrast = contrast
+    options.train_groups = trainGroups.isEmpty ? nil : trainGroups
+    options.validation_groups = validationGroups.isEmpty ? nil : validationGroups
+    options.subset = subset
+    options.subset_seed = subsetSeed
+    options.balance = balance
     options.seed = seed
     options.device = device
     options.threads = threads
@@ -137,10 +157,11 @@ struct TrainCommand: ParsableCommand {
     let outcome: TrainingRun.Outcome
     do {
       outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show)
-    } catch EngineError.notFinite(let step, let value) {
+    } catch let error as EngineError {
+      guard case .notFinite = error else { throw error }
       let kept = FileManager.default.fileExists(atPath: directory.last) ? "; the last epoch's model is kept" : ""
       throw RunError.request(
-        "\(value) is not finite at step \(step): try a lower --lr than \(configuration.learningRate)\(kept)")
+        "\(error): try a lower --lr than \(configuration.learningRate), or --clip-norm 1\(kept)")
     }
     progress.clear()
     switch outcome {
@@ -150,7 +171,10 @@ struct TrainCommand: ParsableCommand {
         stopped in epoch \(epoch), all saved; go on with: glomseg train \(self.data) -o \(directory.path) --resume\
         \(skipBad ? " --skip-bad" : "")
         """)
-    case .finished:
+    case .finished, .stoppedEarly:
+      if case .stoppedEarly(let epoch) = outcome {
+        log.notice("stopped after epoch \(epoch): \(configuration.earlyStop) epochs without a better score")
+      }
       var files = "best.safetensors, last.safetensors, history.csv, groups.csv, run.jsonl, config.yaml"
       if let problem = Curves.draw(directory, hasValidation: run.hasValidation) {
         log.warning("\(problem)")

@@ -47,6 +47,9 @@ static const char bce_dice[] = {
 static const char adam[] = {
 #embed "adam.cl"
     , 0};
+static const char moving_average[] = {
+#embed "moving_average.cl"
+    , 0};
 static const char sum_of_squares[] = {
 #embed "sum_of_squares.cl"
     , 0};
@@ -87,6 +90,7 @@ static const struct {
     {"max_pool.cl", max_pool},
     {"bce_dice.cl", bce_dice},
     {"adam.cl", adam},
+    {"moving_average.cl", moving_average},
     {"sum_of_squares.cl", sum_of_squares},
     {"roof.cl", roof},
 };

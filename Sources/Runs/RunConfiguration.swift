@@ -15,19 +15,36 @@ public struct RunConfiguration: Sendable, Equatable {
   /// Epochs over which the learning rate rises; may be a fraction.
   public let warmupEpochs: Double
   public let weightDecay: Double
+  /// The largest norm of a step's gradient; a longer one is scaled down to it. 0 leaves gradients as they are.
+  public let clipNorm: Double
+  /// Decay a step of the moving average of the parameters, which is then what is validated and saved; 0 keeps none.
+  public let average: Double
   /// Training batches over which running statistics are re-estimated before validation and saving; 0 keeps training's own.
   public let recalibrate: Int
+  /// Epochs without a better validation score after which training stops; 0 trains to the end.
+  public let earlyStop: Int
+  /// What a loss or gradient that is not finite does to a run.
+  public let onNonFinite: OnNonFinite
   public let bceWeight: Double
   public let positiveWeight: Double
   public let diceSmooth: Double
   /// Random changes of training patches.
   public let augmentation: Augmentation
+  /// Which patches of the data set are used.
+  public let selection: PatchSelection
+  public let balance: PatchBalance
   public let seed: UInt64
   public let device: String
   /// Decoding threads ahead of the device.
   public let threads: Int
   /// Decoded patches kept in memory, MiB.
   public let cacheMiB: Int
+
+  public enum OnNonFinite: String, Sendable, CaseIterable {
+    case stop
+    /// The batch is left out: parameters, moments and running statistics stay as they were.
+    case skip
+  }
 
   /// Fills what is missing with the defaults.
   ///
@@ -42,15 +59,15 @@ public struct RunConfiguration: Sendable, Equatable {
     }
     epochs = options.epochs ?? 20
     learningRate = options.learning_rate ?? 1e-4
-    let scheduleName = options.schedule ?? Schedule.Kind.constant.rawValue
-    guard let schedule = Schedule.Kind(rawValue: scheduleName) else {
-      let known = Schedule.Kind.allCases.map(\.rawValue).joined(separator: ", ")
-      throw .setting(name: "schedule", problem: "should be one of \(known), not \(scheduleName)")
-    }
-    self.schedule = schedule
+    schedule = try Self.choice(options.schedule, "schedule", default: .constant)
     warmupEpochs = options.warmup_epochs ?? 0
     weightDecay = options.weight_decay ?? 0
-    recalibrate = options.recalibrate ?? 0
+    clipNorm = options.clip_norm ?? 0
+    average = options.average ?? 0
+    // The average's running statistics are nobody's until they are estimated.
+    recalibrate = options.recalibrate ?? (average > 0 ? 16 : 0)
+    earlyStop = options.early_stop ?? 0
+    onNonFinite = try Self.choice(options.on_nonfinite, "on_nonfinite", default: .stop)
     bceWeight = options.bce_weight ?? 0.8
     positiveWeight = options.pos_weight ?? 25
     diceSmooth = options.dice_smooth ?? 1e-6
@@ -68,6 +85,10 @@ public struct RunConfiguration: Sendable, Equatable {
     augmentation.noiseProbability = options.noise_probability ?? 0
     augmentation.noise = Float(options.noise ?? 0)
     self.augmentation = augmentation
+    selection = PatchSelection(
+      trainingGroups: options.train_groups ?? [], validationGroups: options.validation_groups ?? [],
+      share: options.subset ?? 1, seed: options.subset_seed ?? 0)
+    balance = try Self.choice(options.balance, "balance", default: .none)
     seed = options.seed ?? 0
     device = options.device ?? "auto"
     threads = options.threads ?? 1
@@ -85,6 +106,11 @@ public struct RunConfiguration: Sendable, Equatable {
     try check(
       warmupEpochs >= 0 && warmupEpochs <= Double(epochs), "warmup_epochs",
       "should be from 0 to the epochs, \(epochs), not \(warmupEpochs)")
+    try check(clipNorm >= 0 && clipNorm.isFinite, "clip_norm", "should be at least 0, not \(clipNorm)")
+    try check((0..<1).contains(average), "average", "should be from 0 to below 1, not \(average)")
+    try check(earlyStop >= 0, "early_stop", "should be at least 0 epochs, not \(earlyStop)")
+    try check(
+      selection.share > 0 && selection.share <= 1, "subset", "should be above 0 and at most 1, not \(selection.share)")
     try check(recalibrate >= 0, "recalibrate", "should be at least 0 batches, not \(recalibrate)")
     try check((0...1).contains(weightDecay), "weight_decay", "should be from 0 to 1, not \(weightDecay)")
     try check((0...1).contains(bceWeight), "bce_weight", "should be from 0 to 1, not \(bceWeight)")
@@ -107,6 +133,17 @@ public struct RunConfiguration: Sendable, Equatable {
     try check(cacheMiB >= 0, "cache_mib", "should be at least 0, not \(cacheMiB)")
   }
 
+  private static func choice<Choice: RawRepresentable<String> & CaseIterable>(
+    _ word: String?, _ name: String, default usual: Choice
+  ) throws(RunError) -> Choice {
+    guard let word else { return usual }
+    guard let choice = Choice(rawValue: word) else {
+      let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+      throw .setting(name: name, problem: "should be one of \(known), not \(word)")
+    }
+    return choice
+  }
+
   /// As options, every one present: for `config.yaml` and for resuming.
   public var options: RunOptions {
     var options = RunOptions()
@@ -120,7 +157,11 @@ public struct RunConfiguration: Sendable, Equatable {
     options.schedule = schedule.rawValue
     options.warmup_epochs = warmupEpochs
     options.weight_decay = weightDecay
+    options.clip_norm = clipNorm
+    options.average = average
     options.recalibrate = recalibrate
+    options.early_stop = earlyStop
+    options.on_nonfinite = onNonFinite.rawValue
     options.bce_weight = bceWeight
     options.pos_weight = positiveWeight
     options.dice_smooth = diceSmooth
@@ -138,6 +179,11 @@ public struct RunConfiguration: Sendable, Equatable {
     options.blur = Self.written(augmentation.blur)
     options.noise_probability = augmentation.noiseProbability
     options.noise = Self.written(augmentation.noise)
+    options.train_groups = selection.trainingGroups
+    options.validation_groups = selection.validationGroups
+    options.subset = selection.share
+    options.subset_seed = selection.seed
+    options.balance = balance.rawValue
     options.seed = seed
     options.device = device
     options.threads = threads

@@ -14,7 +14,11 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var schedule: String?
   public var warmup_epochs: Double?
   public var weight_decay: Double?
+  public var clip_norm: Double?
+  public var average: Double?
   public var recalibrate: Int?
+  public var early_stop: Int?
+  public var on_nonfinite: String?
   public var bce_weight: Double?
   public var pos_weight: Double?
   public var dice_smooth: Double?
@@ -32,6 +36,11 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var blur: Double?
   public var noise_probability: Double?
   public var noise: Double?
+  public var train_groups: [String]?
+  public var validation_groups: [String]?
+  public var subset: Double?
+  public var subset_seed: UInt64?
+  public var balance: String?
   public var seed: UInt64?
   public var device: String?
   public var threads: Int?

@@ -104,9 +104,9 @@ import Testing
 
   @Test func whatCannotFitSaysWhatWould() throws {
     let backend = CPUBackend(threads: 1)
-    let shape = TrainingShape(base: 8, batch: 4, height: 128, width: 128)
+    let shape = TrainingShape(VariableUNet(base: 8), batch: 4, height: 128, width: 128)
     // What half the patch needs, and a little more.
-    let limit = try TrainingShape(base: 8, batch: 1, height: 64, width: 64).plan(on: backend.traits, within: .max).plan.report
+    let limit = try TrainingShape(VariableUNet(base: 8), batch: 1, height: 64, width: 64).plan(on: backend.traits, within: .max).plan.report
       .peakBytes
     #expect {
       try TrainingSession(

@@ -20,6 +20,8 @@ public enum Slab: String, CaseIterable, Sendable {
   case parameters, gradients, firstMoment, secondMoment, running
   /// Gradients added up over micro-batches.
   case accumulated
+  /// A moving average of the parameters.
+  case averaged
 }
 
 /// Where a value's bytes are.

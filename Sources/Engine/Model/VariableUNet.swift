@@ -39,7 +39,7 @@ struct DilatedBottleneck: Layer {
 ///
 /// Channels c1…c4 = base·(1, 2, 4, 8); the last decoder level has c1/2. Sides must be multiples of 16.
 public struct VariableUNet: Sendable, Equatable {
-  public let base: Int
+  public var base: Int
   public static let inputChannels = 3
   /// Sides of an input are multiples of this.
   public static let sideMultiple = 16

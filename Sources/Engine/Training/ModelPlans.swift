@@ -15,6 +15,8 @@ public struct TrainingGraph: Sendable {
   /// The part's share of the batch as a table (1, 1, 1, 4): 0, share, 0, 0, written before each run; nil where the whole
   /// batch is one run.
   public let share: ValueID?
+  /// The moving average's controls (1), written before each step; nil where no average is kept.
+  public let averageControls: ValueID?
   public let logits: ValueID
   /// (4): loss, BCE, Dice, 0.
   public let loss: ValueID
@@ -23,7 +25,7 @@ public struct TrainingGraph: Sendable {
 
   public init(
     _ model: VariableUNet, batch: Int, height: Int, width: Int, loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam(),
-    accumulates: Bool = false
+    accumulates: Bool = false, averages: Bool = false
   ) throws(EngineError) {
     var b = ModelBuilder(training: true)
     let image = b.graph.source("image", Shape(batch, VariableUNet.inputChannels, height, width), .input)
@@ -55,6 +57,12 @@ public struct TrainingGraph: Sendable {
     graph.phase = .update
     try graph.apply(
       adam, [gradients, controls], updates: [slab(.parameters), slab(.firstMoment), slab(.secondMoment)])
+    var averageControls: ValueID?
+    if averages {
+      let rate = graph.source("average's controls", .vector(1), .input)
+      try graph.apply(MovingAverage(), [slab(.parameters), rate], updates: [slab(.averaged)])
+      averageControls = rate
+    }
     self.graph = graph
     self.layout = b.layout
     initializers = b.initializers
@@ -63,6 +71,7 @@ public struct TrainingGraph: Sendable {
     self.target = target
     self.controls = controls
     self.share = share
+    self.averageControls = averageControls
     self.logits = logits
     self.loss = results[0]
     self.squaredNorm = squaredNorm

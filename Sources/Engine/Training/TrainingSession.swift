@@ -38,15 +38,17 @@ public final class TrainingSession {
   ///
   /// - Parameters:
   ///   - microBatch: images on the device at one time; all of the batch where nil.
+  ///   - averages: keep a moving average of the parameters.
   ///   - memoryLimit: of the plan's peak; what would exceed it is computed again instead of kept, with the same results.
   /// - Throws: `.memory` before anything is allocated where no plan fits, with sizes that would.
   public init(
     _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int, on backend: any Backend,
-    memoryLimit: MemoryLimit = .automatic, seed: UInt64 = 0, loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam()
+    averages: Bool = false, memoryLimit: MemoryLimit = .automatic, seed: UInt64 = 0, loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam()
   ) throws(EngineError) {
     self.model = model
     self.backend = backend
-    let shape = TrainingShape(base: model.base, batch: batch, microBatch: microBatch, height: height, width: width)
+    let shape = TrainingShape(
+      model, batch: batch, microBatch: microBatch, height: height, width: width, averages: averages)
     self.shape = shape
     self.loss = loss
     self.adam = adam
@@ -61,6 +63,7 @@ public final class TrainingSession {
     state = try backend.makeState(layout, slabs: plan.usesSlabs)
     training[shape.microBatch] = (graph, try backend.load(plan, state: state, reusing: nil))
     try Self.initialize(state, graph.initializers, seed: seed)
+    if averages { try state.write(state.read(.parameters), to: .averaged) }
   }
 
   /// Draws starting values: PyTorch's default distributions, from one seed in the order of the layout.
@@ -104,9 +107,12 @@ public final class TrainingSession {
   /// - Parameters:
   ///   - images: count × 3 × H × W, in 0…1.
   ///   - target: count × 1 × H × W, in 0…1.
+  ///   - gradientClip: the largest norm of the gradient over all parameters; a longer one is scaled down to it.
+  ///   - averageDecay: of the moving average of the parameters, where one is kept.
   /// - Throws: `.notFinite` where the loss or a gradient is NaN or infinite; the parameters are then untouched.
   public func step(
-    images: [Float], target: [Float], count: Int, learningRate: Double, weightDecay: Double = 0
+    images: [Float], target: [Float], count: Int, learningRate: Double, weightDecay: Double = 0,
+    gradientClip: Double? = nil, averageDecay: Double = 0.99
   ) throws(EngineError) -> StepReport {
     let start = monotonicSeconds()
     let plane = shape.height * shape.width
@@ -127,20 +133,30 @@ public final class TrainingSession {
       try executable.run(.forward)
       try executable.run(.backward)
       let loss = try executable.read(graph.loss)
-      guard loss[0].isFinite else { throw .notFinite(step: stepsTaken + 1, value: "the loss") }
+      guard loss[0].isFinite else {
+        throw .notFinite(step: stepsTaken + 1, value: "the loss", first: try firstNotFinite(images))
+      }
       for index in sums.indices { sums[index] += Double(loss[index]) * Double(part) }
       first += part
       guard first == count else { continue }
       let squaredNorm = try executable.read(graph.squaredNorm)[0]
-      guard squaredNorm.isFinite else { throw .notFinite(step: stepsTaken + 1, value: "the gradient's norm") }
+      guard squaredNorm.isFinite else {
+        throw .notFinite(step: stepsTaken + 1, value: "the gradient's norm", first: try firstNotFinite(images))
+      }
+      let norm = Double(squaredNorm).squareRoot()
+      let scale = gradientClip.map { min(1, $0 / max(norm, .leastNormalMagnitude)) } ?? 1
       try executable.write(
-        adam.controls(number: stepsTaken + 1, learningRate: learningRate, weightDecay: weightDecay), to: graph.controls)
+        adam.controls(number: stepsTaken + 1, learningRate: learningRate, weightDecay: weightDecay, gradientScale: scale),
+        to: graph.controls)
+      if let controls = graph.averageControls {
+        try executable.write([MovingAverage.rate(number: stepsTaken + 1, decay: averageDecay)], to: controls)
+      }
       try executable.run(.update)
       try executable.finish()
       stepsTaken += 1
       return StepReport(
         step: stepsTaken, loss: sums[0] / Double(count), bce: sums[1] / Double(count), dice: sums[2] / Double(count),
-        gradientNorm: Double(squaredNorm).squareRoot(), seconds: monotonicSeconds() - start)
+        gradientNorm: norm, seconds: monotonicSeconds() - start)
     }
   }
 

@@ -1,6 +1,10 @@
 /// The sizes of a training step: what decides how much memory it takes.
 public struct TrainingShape: Sendable, Equatable {
-  public var base: Int
+  public var model: VariableUNet
+  public var base: Int {
+    get { model.base }
+    set { model.base = newValue }
+  }
   /// Patches of a step.
   public var batch: Int
   /// Patches on the device at one time. Where it is below `batch`, gradients are added up over parts of the batch.
@@ -8,12 +12,18 @@ public struct TrainingShape: Sendable, Equatable {
   public var height: Int
   public var width: Int
 
-  public init(base: Int, batch: Int, microBatch: Int? = nil, height: Int, width: Int) {
-    self.base = base
+  /// Whether a moving average of the parameters is kept: one slab more.
+  public var averages: Bool
+
+  public init(
+    _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int, averages: Bool = false
+  ) {
+    self.model = model
     self.batch = batch
     self.microBatch = min(microBatch ?? batch, batch)
     self.height = height
     self.width = width
+    self.averages = averages
   }
 
   /// Plans the step, with values computed again where it would not fit otherwise.
@@ -25,8 +35,8 @@ public struct TrainingShape: Sendable, Equatable {
     on device: DeviceTraits, within limitBytes: Int, loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam()
   ) throws(EngineError) -> (graph: TrainingGraph, plan: Plan) {
     let graph = try TrainingGraph(
-      VariableUNet(base: base), batch: microBatch, height: height, width: width, loss: loss, adam: adam,
-      accumulates: microBatch < batch)
+      model, batch: microBatch, height: height, width: width, loss: loss, adam: adam,
+      accumulates: microBatch < batch, averages: averages)
     return (graph, try Plan(graph.graph, layout: graph.layout, for: device, within: limitBytes))
   }
 

@@ -109,13 +109,17 @@ extension Catalogue {
   }()
 
   static let optimizers: [OpCase] =
-    [OpCase(AdamCase(count: 37), tier: .quick)]
+    [OpCase(AdamCase(count: 37), tier: .quick), OpCase(MovingAverageCase(count: 37), tier: .quick)]
     + [
       AdamCase(count: 1), AdamCase(count: 15), AdamCase(count: 16), AdamCase(count: 17),
       AdamCase(count: 10_000, steps: 10),
       AdamCase(count: 100, decay: 0.01), AdamCase(count: 130, steps: 5, rate: 1e-3, decay: 0.1, gradientScale: 0.25),
       AdamCase(count: 65, rate: 0.01, gradientScale: 3, beta1: 0.5, beta2: 0.9, epsilon: 1e-3),
     ].map { OpCase($0, seed: 2) }
+
+  static let averages: [OpCase] = [1, 15, 16, 17, 10_000].map {
+    OpCase(MovingAverageCase(count: $0, steps: 5, decay: 0.3), seed: 2)
+  }
 
   static let sums: [OpCase] =
     [OpCase(ChannelSumCase(), tier: .quick), OpCase(SumOfSquaresCase(), tier: .quick)]

@@ -94,6 +94,9 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a positive weight forgotten in the gradient", in: "bce_dice.cl", caughtBy: "bce_dice_loss/",
       ("- pos_weight * t * rest", "- t * rest")),
     Mutation(
+      "a moving average that forgets its rate", in: "moving_average.cl", caughtBy: "moving_average/",
+      ("a + rate * (", "a + 0.5f * (")),
+    Mutation(
       "Adam without bias correction", in: "adam.cl", caughtBy: "adam/", ("sqrt(vi) * correction", "sqrt(vi)")),
   ]
 }
