@@ -41,6 +41,10 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "YAML file of settings, named as in a run's config.yaml.") var config: String?
   @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
   @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
+  @Option(help: "Between encoder and decoder: split, sum or plain (split).") var bottleneck: String?
+  @Option(help: "Of activations: batch, group or batch-frozen (batch).") var norm: String?
+  @Option(help: "Model file to start from, of any width (random parameters).") var startFrom: String?
+  @Option(help: "Side that patches are resized to as a share of their own, instead of --patch.") var inputScale: Double?
   @Option(help: "Patches per step (1).") var batch: Int?
   @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?
   @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
@@ -80,6 +84,9 @@ struct TrainCommand: ParsableCommand {
     var options = RunOptions()
     options.patch = patch
     options.base = base
+    options.bottleneck = bottleneck
+    options.norm = norm
+    options.start_from = startFrom
     options.batch = batch
     options.micro_batch = microBatch
     options.memory_limit = memoryLimit
@@ -125,16 +132,21 @@ struct TrainCommand: ParsableCommand {
       let saved = RunDirectory(output).configuration
       given = try given.over(RunOptions.parse(readText(saved), path: saved))
     }
-    let configuration = try RunConfiguration(given)
+    if inputScale != nil, patch != nil { throw RunError.request("--patch and --input-scale both give the size: use one") }
+    var configuration = try RunConfiguration(given)
+    // A wrong device is known at once; checking a large data set takes minutes.
+    let backend = try chooseBackend(configuration.device)
+    let data = try loadDataset(data, skipBad: skipBad)
+    if let inputScale, !resume {
+      given.patch = try data.patchSide(scale: inputScale, multiple: VariableUNet.sideMultiple)
+      configuration = try RunConfiguration(given)
+    }
     let directory = RunDirectory(
       output ?? "runs/patch\(configuration.patch)-base\(configuration.base)-seed\(configuration.seed)")
     if !resume, directory.holdsRun {
       throw RunError.file(
         path: directory.path, problem: "holds a run already: go on with --resume, or choose another folder with -o")
     }
-    // A wrong device is known at once; checking a large data set takes minutes.
-    let backend = try chooseBackend(configuration.device)
-    let data = try loadDataset(data, skipBad: skipBad)
     try directory.create()
     Interrupt.install()
     let run = try TrainingRun(
@@ -148,6 +160,13 @@ struct TrainCommand: ParsableCommand {
     if report.flopsRecomputed > 0 {
       let share = Double(report.flopsRecomputed) / Double(report.flopsForward + report.flopsBackward)
       log.info("\(percent(share)) of a step's work is done again to stay within \(formatBytes(run.session.limitBytes))")
+    }
+    if let transfer = run.transfer {
+      log.info(
+        """
+        from \(configuration.startFrom): \(transfer.whole) tensors as they are, \(transfer.widened) fitted to another width, \
+        \(transfer.left.count) left at their starting values
+        """)
     }
     if !run.hasValidation {
       log.warning("there is no validation split: the best model is the one with the lowest training loss")

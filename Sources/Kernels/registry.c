@@ -32,6 +32,9 @@ static const char channel_copy[] = {
 static const char batch_norm[] = {
 #embed "batch_norm.cl"
     , 0};
+static const char group_norm[] = {
+#embed "group_norm.cl"
+    , 0};
 static const char materialize[] = {
 #embed "materialize.cl"
     , 0};
@@ -85,6 +88,7 @@ static const struct {
     {"channel_sum.cl", channel_sum},
     {"channel_copy.cl", channel_copy},
     {"batch_norm.cl", batch_norm},
+    {"group_norm.cl", group_norm},
     {"materialize.cl", materialize},
     {"relu.cl", relu},
     {"max_pool.cl", max_pool},

@@ -5,6 +5,10 @@ public import Engine
 public struct RunConfiguration: Sendable, Equatable {
   public let patch: Int
   public let base: Int
+  public let bottleneck: Bottleneck
+  public let norm: Normalization
+  /// A model file whose parameters training starts from; empty for random ones.
+  public let startFrom: String
   public let batch: Int
   /// Patches on the device at one time, at most `batch`.
   public let microBatch: Int
@@ -52,6 +56,9 @@ public struct RunConfiguration: Sendable, Equatable {
   public init(_ options: RunOptions) throws(RunError) {
     patch = options.patch ?? 256
     base = options.base ?? VariableUNet.base(forPatch: patch)
+    bottleneck = try Self.choice(options.bottleneck, "bottleneck", default: .split)
+    norm = try Self.choice(options.norm, "norm", default: .batch)
+    startFrom = options.start_from ?? ""
     batch = options.batch ?? 1
     microBatch = min(options.micro_batch ?? batch, batch)
     do { memoryLimit = try MemoryLimit(options.memory_limit ?? "auto") } catch {
@@ -65,7 +72,7 @@ public struct RunConfiguration: Sendable, Equatable {
     clipNorm = options.clip_norm ?? 0
     average = options.average ?? 0
     // The average's running statistics are nobody's until they are estimated.
-    recalibrate = options.recalibrate ?? (average > 0 ? 16 : 0)
+    recalibrate = options.recalibrate ?? (average > 0 && norm == .batch ? 16 : 0)
     earlyStop = options.early_stop ?? 0
     onNonFinite = try Self.choice(options.on_nonfinite, "on_nonfinite", default: .stop)
     bceWeight = options.bce_weight ?? 0.8
@@ -112,6 +119,12 @@ public struct RunConfiguration: Sendable, Equatable {
     try check(
       selection.share > 0 && selection.share <= 1, "subset", "should be above 0 and at most 1, not \(selection.share)")
     try check(recalibrate >= 0, "recalibrate", "should be at least 0 batches, not \(recalibrate)")
+    try check(
+      recalibrate == 0 || norm == .batch, "recalibrate",
+      "goes with norm batch: with \(norm.rawValue) there are no statistics to estimate")
+    try check(
+      norm != .batchFrozen || !startFrom.isEmpty, "norm",
+      "batch-frozen keeps the statistics of the model that training starts from: give one with start_from")
     try check((0...1).contains(weightDecay), "weight_decay", "should be from 0 to 1, not \(weightDecay)")
     try check((0...1).contains(bceWeight), "bce_weight", "should be from 0 to 1, not \(bceWeight)")
     try check(positiveWeight > 0 && positiveWeight.isFinite, "pos_weight", "should be above 0, not \(positiveWeight)")
@@ -149,6 +162,9 @@ public struct RunConfiguration: Sendable, Equatable {
     var options = RunOptions()
     options.patch = patch
     options.base = base
+    options.bottleneck = bottleneck.rawValue
+    options.norm = norm.rawValue
+    options.start_from = startFrom
     options.batch = batch
     options.micro_batch = microBatch
     options.memory_limit = memoryLimit.description
@@ -196,6 +212,8 @@ public struct RunConfiguration: Sendable, Equatable {
 
   /// The shortest decimal that is the same fp32 number: 0.2, not 0.200000003.
   private static func written(_ value: Float) -> Double { Double("\(value)") ?? Double(value) }
+
+  var model: VariableUNet { VariableUNet(base: base, bottleneck: bottleneck, norm: norm) }
 
   var loss: BCEDiceLoss {
     BCEDiceLoss(bceWeight: Float(bceWeight), positiveWeight: Float(positiveWeight), smooth: Float(diceSmooth))

@@ -6,6 +6,9 @@ import Yams
 public struct RunOptions: Codable, Sendable, Equatable {
   public var patch: Int?
   public var base: Int?
+  public var bottleneck: String?
+  public var norm: String?
+  public var start_from: String?
   public var batch: Int?
   public var micro_batch: Int?
   public var memory_limit: String?

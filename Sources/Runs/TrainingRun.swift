@@ -28,6 +28,8 @@ public final class TrainingRun {
   private let training: [PatchPair]
   private let validation: [PatchPair]
   private var position = Position()
+  /// What a new run took from the model that it starts from.
+  public private(set) var transfer: Checkpoint.Transfer?
 
   /// Where a run is. Numbers are kept as exact text in the resume file.
   struct Position: Codable, Equatable {
@@ -64,9 +66,13 @@ public final class TrainingRun {
       try Self.requireSame(metadata, configuration, training, file: directory.resume)
     }
     session = try TrainingSession(
-      VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count),
+      configuration.model, batch: min(configuration.batch, training.count),
       microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
       averages: configuration.average > 0, memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
+    if !resuming, !configuration.startFrom.isEmpty {
+      transfer = try Checkpoint.transfer(configuration.startFrom, into: session.state)
+      if session.shape.averages { try session.state.write(session.state.read(.parameters), to: .averaged) }
+    }
     if resuming {
       let (steps, metadata) = try Checkpoint.resume(
         directory.resume, into: session.state, averages: configuration.average > 0)
@@ -99,6 +105,8 @@ public final class TrainingRun {
     let made = try RunConfiguration(RunOptions.parse(metadata["config"] ?? "", path: file))
     for (name, then, now) in [
       ("patch", "\(made.patch)", "\(configuration.patch)"), ("base", "\(made.base)", "\(configuration.base)"),
+      ("bottleneck", made.bottleneck.rawValue, configuration.bottleneck.rawValue),
+      ("norm", made.norm.rawValue, configuration.norm.rawValue),
       ("batch", "\(made.batch)", "\(configuration.batch)"),
       ("micro_batch", "\(made.microBatch)", "\(configuration.microBatch)"),
       ("balance", made.balance.rawValue, configuration.balance.rawValue),

@@ -38,7 +38,10 @@ public enum Checkpoint {
 
   private static func describe(_ model: VariableUNet, _ metadata: [String: String], _ steps: Int) -> [String: String] {
     metadata.merging(
-      ["format": "pt", "glomseg": format, "base": "\(model.base)", "steps": "\(steps)"], uniquingKeysWith: { $1 })
+      [
+        "format": "pt", "glomseg": format, "base": "\(model.base)", "bottleneck": model.bottleneck.rawValue,
+        "norm": model.norm.rawValue, "steps": "\(steps)",
+      ], uniquingKeysWith: { $1 })
   }
 
   private static func addModel(
@@ -63,12 +66,21 @@ public enum Checkpoint {
   /// A checkpoint's model and metadata, without its tensors.
   public static func open(_ path: String) throws(EngineError) -> (model: VariableUNet, metadata: [String: String]) {
     let file = try read(path)
-    if let text = file.metadata["base"], let base = Int(text) { return (VariableUNet(base: base), file.metadata) }
+    if let text = file.metadata["base"], let base = Int(text) {
+      // Files of version 0.1.0's first days name neither: there was one of each.
+      guard let bottleneck = Bottleneck(rawValue: file.metadata["bottleneck"] ?? Bottleneck.split.rawValue),
+        let norm = Normalization(rawValue: file.metadata["norm"] ?? Normalization.batch.rawValue)
+      else { throw .file(path: path, problem: "has a bottleneck or norm that this version does not know") }
+      return (VariableUNet(base: base, bottleneck: bottleneck, norm: norm), file.metadata)
+    }
     // A file that PyTorch wrote has no metadata of ours; the first convolution tells the width.
     guard let first = file.tensors["enc1.double_conv.0.weight"], let base = first.shape.first else {
       throw .file(path: path, problem: "has no tensor enc1.double_conv.0.weight, so it is no VariableUNet")
     }
-    return (VariableUNet(base: base), file.metadata)
+    let bottleneck: Bottleneck =
+      file.tensors["bottleneck.mix.weight"] != nil ? .sum : file.tensors["bottleneck.conv.weight"] != nil ? .plain : .split
+    let norm: Normalization = file.tensors["enc1.double_conv.1.running_mean"] == nil ? .group : .batch
+    return (VariableUNet(base: base, bottleneck: bottleneck, norm: norm), file.metadata)
   }
 
   /// Fills a state's parameters and running statistics.
@@ -99,7 +111,7 @@ public enum Checkpoint {
     do throws(SafetensorsError) { return try file.integers(name) } catch { throw .file(path: path, problem: "\(error)") }
   }
 
-  private static func read(_ path: String) throws(EngineError) -> SafetensorsFile {
+  static func read(_ path: String) throws(EngineError) -> SafetensorsFile {
     do throws(SafetensorsError) { return try SafetensorsFile(open: path) } catch {
       throw .file(path: path, problem: "\(error)")
     }

@@ -18,10 +18,13 @@ extension TrainingSession {
   /// images, with the parameters as they are now. What training leaves there follows the last ten batches only, and
   /// parameters that have moved since; at a batch of 1 a model can look far worse in inference than it is.
   ///
+  /// A model without statistics of its batches is left as it is.
+  ///
   /// - Parameter next: gives batches (N × 3 × H × W images of the session's size, and N), then nil.
   /// - Throws: what `next` throws, and engine errors; the running statistics are then as before.
   /// - Source: Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576, §3 ("PreciseBN").
   public func recalibrate(_ next: () throws -> (images: [Float], count: Int)?) throws {
+    guard model.norm == .batch else { return }
     let before = try state.read(.running)
     do {
       var plans: [Int: (graph: StatisticsGraph, executable: any Executable)] = [:]

@@ -60,7 +60,7 @@ public final class TrainingSession {
       purpose: "a training step of \(shape.microBatch) x \(height) x \(width) at base \(model.base) on \(backend.name)",
       wayOut: shape.advice(traits, within: limit))
     layout = graph.layout
-    state = try backend.makeState(layout, slabs: plan.usesSlabs)
+    state = try backend.makeState(layout, slabs: plan.usesSlabs.union(InferenceGraph.slabs))
     training[shape.microBatch] = (graph, try backend.load(plan, state: state, reusing: nil))
     try Self.initialize(state, graph.initializers, seed: seed)
     if averages { try state.write(state.read(.parameters), to: .averaged) }
