@@ -17,8 +17,9 @@ import Testing
   private typealias Running = (process: Process, out: Pipe, err: Pipe)
   private typealias Ended = (code: Int32, out: String, err: String)
 
-  private func start(_ arguments: [String]) throws -> Running {
+  private func start(_ arguments: [String], environment: [String: String] = [:]) throws -> Running {
     let process = Process()
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
     process.executableURL = program
     process.arguments = arguments
@@ -87,6 +88,25 @@ import Testing
     let object = try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
     #expect((object["cpu"] as? String)?.contains("OpenBLAS") == true)
     #expect(object["auto"] is String)
+  }
+
+  /// A driver that OCL_ICD_FILENAMES alone names is found, whichever loader there is.
+  @Test func devicesOfANamedDriverAreListed() throws {
+    let icd = try String(contentsOfFile: "/etc/OpenCL/vendors/pocl.icd", encoding: .utf8)
+    let library = try #require(icd.split(separator: "\n").first.map(String.init))
+    let empty = FileManager.default.temporaryDirectory.appendingPathComponent("vendors-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: empty) }
+    func devices(_ environment: [String: String]) throws -> [String: Any] {
+      let result = finish(try start(["devices", "--json", "-"], environment: environment))
+      #expect(result.code == 0, "\(result.err)")
+      return try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
+    }
+    let none = try devices(["OCL_ICD_VENDORS": empty])
+    #expect((none["devices"] as? [Any])?.isEmpty == true)
+    let named = try devices(["OCL_ICD_VENDORS": empty, "OCL_ICD_FILENAMES": library])
+    #expect((named["devices"] as? [Any])?.count == 1)
+    #expect((named["added_drivers"] as? [[String: String]])?.first?["library"] == library)
   }
 
   // MARK: Benchmarks
