@@ -16,7 +16,8 @@ struct ChildProcess {
   let out: String
   let said: String
 
-  /// Runs it to its end, or to its limit: SIGTERM then, and SIGKILL 15 seconds later.
+  /// Runs it to its end, or to its limit: SIGTERM then, and SIGKILL 15 seconds later. One that hangs in its driver even so is
+  /// left behind after 10 more.
   ///
   /// Its output goes to files in `folder`, so that what it said is there however it ends, and no pipe fills up.
   /// - Parameters:
@@ -41,6 +42,7 @@ struct ChildProcess {
     while process.isRunning {
       let now = monotonicSeconds()
       if let asked {
+        if now - asked > 25 { break }
         if now - asked > 15 { send(SIGKILL, to: process) }
       } else if now - start > limit || shouldStop() {
         asked = now
@@ -49,9 +51,9 @@ struct ChildProcess {
       meanwhile()
       usleep(20_000)
     }
-    process.waitUntilExit()
-    let status = process.terminationStatus
-    let exited = process.terminationReason == .exit
+    let ended = !process.isRunning
+    let status = ended ? process.terminationStatus : 0
+    let exited = ended && process.terminationReason == .exit
     let end: End = asked != nil ? .stopped(status: exited ? status : nil) : exited ? .exited(status) : .signalled(status)
     func text(_ path: String) -> String {
       FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) } ?? ""
