@@ -17,8 +17,9 @@ import Testing
   private typealias Running = (process: Process, out: Pipe, err: Pipe)
   private typealias Ended = (code: Int32, out: String, err: String)
 
-  private func start(_ arguments: [String]) throws -> Running {
+  private func start(_ arguments: [String], environment: [String: String] = [:]) throws -> Running {
     let process = Process()
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
     process.executableURL = program
     process.arguments = arguments
@@ -87,6 +88,49 @@ import Testing
     let object = try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
     #expect((object["cpu"] as? String)?.contains("OpenBLAS") == true)
     #expect(object["auto"] is String)
+  }
+
+  /// A driver that OCL_ICD_FILENAMES alone names is found, whichever loader there is.
+  @Test func devicesOfANamedDriverAreListed() throws {
+    let icd = try String(contentsOfFile: "/etc/OpenCL/vendors/pocl.icd", encoding: .utf8)
+    let library = try #require(icd.split(separator: "\n").first.map(String.init))
+    let empty = FileManager.default.temporaryDirectory.appendingPathComponent("vendors-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: empty) }
+    func devices(_ environment: [String: String]) throws -> [String: Any] {
+      let result = finish(try start(["devices", "--json", "-"], environment: environment))
+      #expect(result.code == 0, "\(result.err)")
+      return try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
+    }
+    let none = try devices(["OCL_ICD_VENDORS": empty])
+    #expect((none["devices"] as? [Any])?.isEmpty == true)
+    let named = try devices(["OCL_ICD_VENDORS": empty, "OCL_ICD_FILENAMES": library])
+    #expect((named["devices"] as? [Any])?.count == 1)
+    #expect((named["added_drivers"] as? [[String: String]])?.first?["library"] == library)
+  }
+
+  /// With seconds to take it ends in time, and says of every section what came of it.
+  @Test func nodeReportKeepsItsBudget() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("node-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let start = Date()
+    let result = try run("node-report", "-o", folder, "--budget", "8s", "--device", "cpu")
+    #expect(result.code == 0, "\(result.err)")
+    #expect(Date().timeIntervalSince(start) < 30)
+    let text = try String(contentsOfFile: folder + "/report.jsonl", encoding: .utf8)
+    let sections = try text.split(separator: "\n").map { line in
+      try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+    }
+    let outcomes = Dictionary(
+      uniqueKeysWithValues: sections.map { ($0["section"] as? String ?? "", $0["outcome"] as? String ?? "") })
+    #expect(outcomes["machine"] == "done" && outcomes["devices"] == "done")
+    for name in ["doctor", "roof", "step-256", "step-2048", "memory-256", "torch", "check", "training", "operations-2048"] {
+      #expect(outcomes[name] != nil, "\(name) is missing")
+      #expect(outcomes[name] != "failed", "\(result.err)")
+    }
+    #expect(outcomes["operations-2048"] == "skipped")
+    let again = try run("node-report", "-o", folder, "--budget", "1s")
+    #expect(again.code == 1 && again.err.contains("holds a report already"))
   }
 
   // MARK: Benchmarks

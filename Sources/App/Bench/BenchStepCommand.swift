@@ -17,6 +17,7 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
   @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit = .automatic
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
+  @Option(help: "Seconds after which no further step is timed; one is.") var seconds: Double?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Flag(help: "Forward alone, with running statistics, instead of a training step.") var inference = false
   @Flag(help: "Also print the 40 longest operations one by one.") var profile = false
@@ -39,7 +40,10 @@ struct BenchStepCommand: ParsableCommand {
     if serve { return try answer(benchmark, backend) }
     let first = try benchmark.step()
     var samples: [StepBenchmark.Sample] = []
-    for _ in 0..<max(1, steps) { samples.append(try benchmark.sample()) }
+    let start = monotonicSeconds()
+    for _ in 0..<max(1, steps) where samples.isEmpty || monotonicSeconds() - start < seconds ?? .infinity {
+      samples.append(try benchmark.sample())
+    }
     let line = BenchStep(benchmark, samples, first: first, inference: inference, size, backend)
     say(line, benchmark, samples, output)
     try output.writeLines([line])

@@ -47,8 +47,17 @@ public struct OpenCLDevice: Sendable {
     !platformName.hasPrefix("Portable Computing Language") && !name.hasPrefix("Oclgrind")
   }
 
+  /// Drivers that the loader was told of beside those it knows, and why; the process's first call of OpenCL is here.
+  package static let addedDrivers: [(library: String, reason: String)] = DriverSearch()
+    .introduce {
+      var count: cl_uint = 0
+      _ = clGetPlatformIDs(0, nil, &count)
+    }
+    .map { ($0.library, $0.reason) }
+
   /// Every device of every platform; an empty list where there is no driver. A platform without devices is no error.
   public static func all() -> [OpenCLDevice] {
+    _ = addedDrivers
     var platformCount: cl_uint = 0
     guard clGetPlatformIDs(0, nil, &platformCount) == CL_SUCCESS, platformCount > 0 else { return [] }
     var platforms = [cl_platform_id?](repeating: nil, count: Int(platformCount))
