@@ -14,18 +14,19 @@ extension Graph {
   /// Values smaller than this stay: they save nothing worth two launches.
   private static let leastHalved = 1 << 16
 
-  /// The graph with large values in 16 bits between the passes.
+  /// The graph with large values in 16 bits between the passes. They are read back for each use in the backward pass, or for
+  /// uses by neighbouring nodes together, so that few are there in full at one time.
   ///
   /// ```
-  /// forward …  last use of v │ h = half(v) │ … │ w = float(h) │ backward uses w in v's place
+  /// forward …  last use of v │ h = half(v) │ … │ w = float(h) │ a node uses w in v's place │ … │ w = float(h) │ another
   /// ```
   func halvingActivations() -> Graph {
-    var first: [Int: Int] = [:]
     var last: [Int: Int] = [:]
+    var later: [Int: [Int]] = [:]
     var changed: Set<Int> = []
     for (index, node) in nodes.enumerated() {
-      for value in (node.inputs + node.targets).flatMap({ stored($0) }).map({ Int($0.index) }) {
-        if node.phase == .forward { last[value] = index } else { first[value] = first[value] ?? index }
+      for value in Set((node.inputs + node.targets).flatMap({ stored($0) }).map({ Int($0.index) })) {
+        if node.phase == .forward { last[value] = index } else { later[value, default: []].append(index) }
       }
       changed.formUnion(node.updates.map { Int($0.index) })
     }
@@ -34,14 +35,16 @@ extension Graph {
     var unpacks: [Int: [(value: Int, node: Node)]] = [:]
     for (value, info) in values.enumerated() {
       guard case .arena = info.residence, info.byteCount >= Self.leastHalved, !changed.contains(value),
-        let end = last[value], let start = first[value], !kept.contains(ValueID(index: Int32(value)))
+        let end = last[value], let uses = later[value], !kept.contains(ValueID(index: Int32(value)))
       else { continue }
       let half = graph.source("half of \(info.name)", info.shape, .arena, storage: .float16)
-      let full = graph.source(info.name, info.shape, .arena)
       packs[end, default: []].append(
         Node(operation: ToHalf(), inputs: [ValueID(index: Int32(value))], results: [half], updates: [], phase: .forward))
-      unpacks[start, default: []].append(
-        (value, Node(operation: FromHalf(), inputs: [half], results: [full], updates: [], phase: nodes[start].phase)))
+      for (number, use) in uses.enumerated() where number == 0 || uses[number - 1] < use - 1 {
+        let full = graph.source(info.name, info.shape, .arena)
+        unpacks[use, default: []].append(
+          (value, Node(operation: FromHalf(), inputs: [half], results: [full], updates: [], phase: nodes[use].phase)))
+      }
     }
     var current = values.indices.map { ValueID(index: Int32($0)) }
     var written: [Node] = []
