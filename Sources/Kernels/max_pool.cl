@@ -21,6 +21,9 @@ __kernel void max_pool_forward(__global float *restrict y, const __global float 
   y += (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
   for (; SHUFFLES && j + 8 <= out_width; j += 8) {
+    // The next two rows: a row ends before the processor's own prefetching has found its pace.
+    PREFETCH(top + 2 * j + 2 * in_width);
+    PREFETCH(low + 2 * j + 2 * in_width);
     float16 a = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
     float16 b = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
     float16 m = fmax(a, b);
@@ -50,6 +53,8 @@ __kernel void max_pool_backward(__global float *restrict dx, const __global floa
   dy += (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
   for (; SHUFFLES && j + 8 <= out_width; j += 8) {
+    PREFETCH(top + 2 * j + 2 * in_width);
+    PREFETCH(low + 2 * j + 2 * in_width);
     float16 u = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
     float16 l = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
     float8 d = vload8(0, dy + j), zero = (float8)0.0f;
