@@ -131,7 +131,8 @@ struct CheckCommand: ParsableCommand {
   }
 
   private func targets() throws -> [Target] {
-    guard device == "all" else {
+    let (selector, forced) = DeviceSelection.split(device)
+    guard selector == "all" else {
       let backend = try chooseBackend(device)
       return [Target(device: .init(backend), backend: .success(backend))]
     }
@@ -140,7 +141,7 @@ struct CheckCommand: ParsableCommand {
     let found = OpenCLDevice.all()
     for device in found {
       do throws(EngineError) {
-        let backend = try OpenCLBackend(device)
+        let backend = try OpenCLBackend(device, as: forced)
         targets.append(Target(device: .init(backend), backend: .success(backend)))
       } catch {
         let name = "\(device.selector) \(device.name)"

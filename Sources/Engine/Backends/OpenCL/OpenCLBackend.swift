@@ -10,18 +10,24 @@ public final class OpenCLBackend: Backend {
   let queue: OpenCLQueue
   let programs: ProgramCache
 
-  /// - Parameter faults: a failure to act out, for tests.
-  public convenience init(_ device: OpenCLDevice, faults: FaultPlan? = nil) throws(EngineError) {
-    try self.init(device, faults: faults, edit: nil)
+  /// - Parameters:
+  ///   - forced: takes another class's kernels than the device's own: right on every device, slow on most.
+  ///   - faults: a failure to act out, for tests.
+  public convenience init(
+    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil
+  ) throws(EngineError) {
+    try self.init(device, as: forced, faults: faults, edit: nil)
   }
 
   /// - Parameter edit: changes the kernels' text, for tests that plant faults in it.
   package init(
-    _ device: OpenCLDevice, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?
+    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?
   ) throws(EngineError) {
     self.device = device
-    name = "\(device.selector) \(device.name)"
-    traits = device.traits
+    var traits = device.traits
+    if let forced { traits.deviceClass = forced }
+    self.traits = traits
+    name = "\(device.selector)\(forced.map { "@\($0.rawValue)" } ?? "") \(device.name)"
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)
