@@ -96,11 +96,12 @@ __kernel void conv2d_gpu_weight_gradient(
     barrier(CLK_LOCAL_MEM_FENCE);
 
 #pragma unroll 1
-    for (int i = 0; i < TILE_H; i++) {
-      const __local float4 *zi = z_stage + i * TILE_W * Z_STEP + block * (ITEM_O / 4);
-      const __local float *xi = x_stage + c_lane * X_PLANE + i * PITCH;
+    for (int eight = 0; eight < PIXELS / 8; eight++) {
+      int i = eight / (TILE_W / 8), begin = (eight - i * (TILE_W / 8)) * 8;
+      const __local float4 *zi = z_stage + eight * 8 * Z_STEP + block * (ITEM_O / 4);
+      const __local float *xi = x_stage + c_lane * X_PLANE + i * PITCH + begin;
       // Unrolled, so that the sliding window of inputs is in registers.
-      float u[ITEM_C][WINDOW][TILE_W + HALO];
+      float u[ITEM_C][WINDOW][8 + HALO];
 #pragma unroll
       for (int c = 0; c < ITEM_C; c++)
 #pragma unroll
@@ -108,7 +109,7 @@ __kernel void conv2d_gpu_weight_gradient(
 #pragma unroll
           for (int l = 0; l < HALO; l++) u[c][a][l] = xi[c * C_LANES * X_PLANE + a * DILATION * PITCH + l];
 #pragma unroll
-      for (int j = 0; j < TILE_W; j++) {
+      for (int j = 0; j < 8; j++) {
 #if ITEM_O == 8
         outputs v = (outputs)(zi[j * Z_STEP], zi[j * Z_STEP + 1]);
 #else

@@ -30,6 +30,9 @@ public struct VariableUNetReference: Sendable {
     public let gradients: [String: Tensor64]
     /// The running statistics after this pass, by path.
     public let runningStatistics: [String: Tensor64]
+    /// How near a gradient came to a jump: the least distance of a ReLU's argument from 0, and of a window's maximum, where
+    /// it is positive, from the next. Arguments are of size 1, so fp32 gives other gradients where this is about 1e-7.
+    public let nearestJump: Double
   }
 
   /// A network with these parameters and running statistics.
@@ -115,7 +118,7 @@ public struct VariableUNetReference: Sendable {
     let gradient = Reference.bceDiceGradient(logits: logits, target: target, loss)
     return Pass(
       loss: Reference.bceDice(logits: logits, target: target, loss), logits: logits,
-      gradients: backward(gradient, tape), runningStatistics: tape.running)
+      gradients: backward(gradient, tape), runningStatistics: tape.running, nearestJump: tape.nearestJump)
   }
 
   /// One training step: ``differentiate(x:target:_:)``, new running statistics, one step of Adam on each parameter.
@@ -152,6 +155,22 @@ public struct VariableUNetReference: Sendable {
     var skips: [Int: Tensor64] = [:]
     /// By path: the input of each transposed convolution and of `final`.
     var inputs: [String: Tensor64] = [:]
+    var nearestJump = Double.infinity
+
+    mutating func near(reluOf y: Tensor64) { for v in y.values { nearestJump = min(nearestJump, abs(v)) } }
+
+    mutating func near(poolOf x: Tensor64) {
+      let (h, w) = (x.shape[2], x.shape[3])
+      for plane in 0..<x.shape[0] * x.shape[1] {
+        for i in 0..<h / 2 {
+          for j in 0..<w / 2 {
+            let at = (plane * h + 2 * i) * w + 2 * j
+            let window = [x.values[at], x.values[at + 1], x.values[at + w], x.values[at + w + 1]].sorted()
+            if window[3] > 0 { nearestJump = min(nearestJump, window[3] - window[2]) }
+          }
+        }
+      }
+    }
   }
 
   private func parameter(_ name: String) -> Tensor64 {
@@ -164,6 +183,7 @@ public struct VariableUNetReference: Sendable {
     for level in 1...4 {
       let skip = doubleConv(a, "enc\(level)", &tape)
       tape.skips[level] = skip
+      if tape.mode == .training { tape.near(poolOf: skip) }
       a = Reference.maxPool2x2(skip)
     }
     a = Reference.concatChannels(
@@ -207,6 +227,7 @@ public struct VariableUNetReference: Sendable {
     tape.running["\(norm).running_mean"] = running.mean
     tape.running["\(norm).running_var"] = running.variance
     tape.convolutions[conv] = (x, z)
+    tape.near(reluOf: y)
     return Reference.relu(y)
   }
 

@@ -1,3 +1,5 @@
+public import Engine
+
 /// A fault planted in a kernel's text: the catalogue has to catch each.
 public struct Mutation: Sendable, CustomStringConvertible {
   public let name: String
@@ -7,11 +9,17 @@ public struct Mutation: Sendable, CustomStringConvertible {
   public let edits: [(find: String, replace: String)]
   /// Part of the names of the quick cases that are to catch it.
   public let filter: String
+  /// The class whose launches run the kernel.
+  public let deviceClass: DeviceClass
 
   public var description: String { name }
 
-  init(_ name: String, in file: String, caughtBy filter: String, _ edits: (String, String)...) {
+  init(
+    _ name: String, in file: String, caughtBy filter: String, as deviceClass: DeviceClass = .cpu,
+    _ edits: (String, String)...
+  ) {
     self.name = name
+    self.deviceClass = deviceClass
     self.file = file
     self.filter = filter
     self.edits = edits.map { (find: $0.0, replace: $0.1) }
@@ -69,6 +77,36 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "channels of dz not turned", in: "conv2d_winograd_weight_gradient.cl", caughtBy: "convolution/",
       ("          transpose16(v);\n", "")),
+    Mutation(
+      "a patch read before it is staged", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("barrier(CLK_LOCAL_MEM_FENCE);\n\n", "\n\n")),
+    Mutation(
+      "a halo a column short", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("#define PATCH_W (TILE_W + HALO)", "#define PATCH_W (TILE_W + HALO - (HALO > 0))")),
+    Mutation(
+      "half a segment left unwritten", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("if (count > 4) halves[1]", "if (count > 8) halves[1]")),
+    Mutation(
+      "a GPU's gradient that isn't added to", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
+      ("accumulate ? halves[0] + sums[b].lo : sums[b].lo", "sums[b].lo")),
+    Mutation(
+      "a column beyond the plane read", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .nvidia,
+      ("column >= width", "column > width")),
+    Mutation(
+      "a slice's first tile left out", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
+      ("for (int tile = first;", "for (int tile = first + (last - first > 1);")),
+    Mutation(
+      "a row of the weight gradient's window skipped", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/",
+      as: .gpu, ("xi[c * C_LANES * X_PLANE + a * DILATION * PITCH + j + HALO]", "xi[c * C_LANES * X_PLANE + j + HALO]")),
+    Mutation(
+      "a slice left out of the GPU's sum", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
+      ("s < slices; s++", "s < slices - (slices > 1); s++")),
+    Mutation(
+      "half the lanes left out of a sum", in: "lanes.clh", caughtBy: "channel_sum/", as: .gpu,
+      ("int count = LANES / 2", "int count = LANES / 4")),
+    Mutation(
+      "a lane's elements not apart", in: "lanes.clh", caughtBy: "materialize/", as: .nvidia,
+      ("from[LANES], from[2 * LANES]", "from[1], from[2]")),
     Mutation(
       "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("total[c] += sum;", "")),
     Mutation(
