@@ -1,9 +1,9 @@
 # Every command a newcomer needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check format clean
+.PHONY: help setup build demo test check bundle check-bundle format clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install the libraries that are missing (Debian, Ubuntu)
 	@Scripts/setup
@@ -21,8 +21,14 @@ check: build ## Lint the kernels and compare every operation on every device wit
 	@Scripts/lint-kernels
 	.build/release/glomseg check --device all
 
+bundle: setup ## Write dist/glomseg-linux-x86_64.tar.gz, for machines without Swift
+	@Scripts/bundle
+
+check-bundle: bundle ## Unpack the bundle into an empty root and train there
+	@Scripts/check-bundle
+
 format: ## Format the Swift sources in place
 	swift format --in-place --parallel --recursive Package.swift Sources Tests
 
 clean: ## Delete build products and out/demo
-	rm -rf .build .build-test out/demo
+	rm -rf .build .build-test .build-bundle dist out/demo

@@ -28,6 +28,7 @@ let package = Package(
     // C: the OpenCL bridge, the kernels' text, BLAS, vector loops, image codecs, TIFF.
     .target(name: "CLBridge", linkerSettings: [.linkedLibrary("OpenCL")]),
     .target(name: "Kernels"),
+    .target(name: "PeerScripts"),
     .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .target(name: "VectorMath", linkerSettings: [.linkedLibrary("m")]),
     .target(
@@ -55,7 +56,7 @@ let package = Package(
     .executableTarget(
       name: "App",
       dependencies: [
-        "Engine", "Runs", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", argumentParser, logging, yams,
+        "Engine", "Runs", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", "PeerScripts", argumentParser, logging, yams,
       ],
       swiftSettings: strict),
 

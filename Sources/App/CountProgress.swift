@@ -1,5 +1,6 @@
 import Engine
 import Foundation
+import Synchronization
 
 /// Shows how far a long piece of work is, on standard error: a bar that is drawn over where that is a terminal, else a line
 /// now and then. May be called from any thread.
@@ -16,13 +17,13 @@ final class CountProgress: Sendable {
   }
 
   private let unit: String
-  private let state = Locked(State())
+  private let state = Mutex(State())
 
   /// - Parameter unit: what is counted, such as "patches".
   init(unit: String) { self.unit = unit }
 
   func show(_ name: String, done: Int, all: Int) {
-    state.with { state in
+    state.withLock { state in
       let now = monotonicSeconds()
       if state.name != name {
         (state.name, state.nameStart, state.firstDone) = (name, now, max(0, done - 1))
@@ -46,22 +47,9 @@ final class CountProgress: Sendable {
   }
 
   func clear() {
-    state.with { state in
+    state.withLock { state in
       if state.barShown { writeError("\r\u{1B}[K") }
       state.barShown = false
     }
-  }
-}
-
-/// A value behind a lock.
-private final class Locked<Value>: @unchecked Sendable {
-  // Sendable by hand: the value is touched with the lock held.
-  private let lock = NSLock()
-  private var value: Value
-  init(_ value: Value) { self.value = value }
-  func with(_ body: (inout Value) -> Void) {
-    lock.lock()
-    defer { lock.unlock() }
-    body(&value)
   }
 }

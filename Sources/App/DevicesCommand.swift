@@ -27,12 +27,17 @@ struct DevicesCommand: ParsableCommand {
     let device: String
     let reason: String
   }
+  private struct AddedDriver: Encodable {
+    let library: String
+    let reason: String
+  }
   private struct Result: Encodable {
     let devices: [Device]
     let cpu: String
     let auto: String
     let reason: String
     let passed_over: [Rejection]
+    let added_drivers: [AddedDriver]
   }
 
   func run() throws {
@@ -51,6 +56,7 @@ struct DevicesCommand: ParsableCommand {
             alignment       \(device.alignmentBytes) bytes
           """)
       }
+      for driver in OpenCLDevice.addedDrivers { output.say("added driver \(driver.library): \(driver.reason)") }
       if devices.isEmpty { output.say("no OpenCL device: no driver is installed, or its devices are not usable") }
       let cpu = CPUBackend()
       output.say(
@@ -71,7 +77,8 @@ struct DevicesCommand: ParsableCommand {
               memory_bytes: $0.memoryBytes, max_allocation_bytes: $0.maxAllocationBytes, local_bytes: $0.localBytes,
               alignment_bytes: $0.alignmentBytes, available: $0.isAvailable)
           }, cpu: cpu.traits.name, auto: backend.name, reason: reason,
-          passed_over: passedOver.map { Rejection(device: $0.device, reason: $0.reason) }))
+          passed_over: passedOver.map { Rejection(device: $0.device, reason: $0.reason) },
+          added_drivers: OpenCLDevice.addedDrivers.map { AddedDriver(library: $0.library, reason: $0.reason) }))
     }
   }
 }

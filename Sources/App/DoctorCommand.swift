@@ -38,6 +38,7 @@ struct DoctorCommand: ParsableCommand {
       }
       if device == "all" {
         let found = OpenCLDevice.all()
+        for driver in OpenCLDevice.addedDrivers { print("added driver \(driver.library): \(driver.reason)\n") }
         examine(cpu, ["CPU path: \(cpu.traits.name), \(cpu.traits.computeUnits) threads"])
         for device in found {
           let lines = Self.describe(device)

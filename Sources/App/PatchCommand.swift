@@ -14,7 +14,7 @@ struct PatchCommand: ParsableCommand {
       SLIDES are files or folders. A slide's mask is a TIFF, PNG or GeoJSON beside it:
         <group>/<case>_wsi.tiff            <group>/<case>_mask.tiff
         <group>/image_wsi/<case>_wsi.tiff  <group>/mask_wsi/<case>_mask.tiff
-        <group>/<case>.svs                 <group>/<case>.geojson  (as QuPath exports it)
+        <group>/<case>.svs                 <group>/<case>.geojson  (of QuPath)
       Folders train, validation or test above them become the patches' splits.
 
       The patches go where 'glomseg train' finds them:

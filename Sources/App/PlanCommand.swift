@@ -5,11 +5,19 @@ import Engine
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan", abstract: "Say what a training step takes, without allocating it.",
-    discussion: "Example: glomseg plan --patch 2048 --base 64 --batch 1")
+    discussion: """
+      Where a step exceeds the limit, values are dropped after their use and computed again, at the least cost in time; \
+      results are the same bits.
+
+      Example: glomseg plan --patch 2048 --base 64 --memory-limit 5GiB
+      """)
 
   @Option(help: "Side of the square patch, a multiple of 16.") var patch: Int
   @Option(help: "Channels of the first level (default: max(16, 64*patch/2048)).") var base: Int?
   @Option(help: "Patches per step.") var batch = 1
+  @Option(help: "Patches on the device at one time (default: all of the batch).") var microBatch: Int?
+  @Option(help: "Memory that a plan may take, such as 5GiB or 4800MB; auto is 90% of what the device has free.")
+  var memoryLimit: MemoryLimit = .automatic
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 
@@ -18,9 +26,11 @@ struct PlanCommand: ParsableCommand {
     let patch: Int
     let base: Int
     let batch: Int
+    let micro_batch: Int
     let parameters: Int
     let flops_forward: Int
     let flops_step: Int
+    let flops_recomputed: Int
     let peak_bytes: Int
     let parameter_bytes: Int
     let optimizer_bytes: Int
@@ -29,11 +39,18 @@ struct PlanCommand: ParsableCommand {
     let arena_bytes: Int
     let arena_lower_bound_bytes: Int
     let device_bytes: Int
+    let limit_bytes: Int
     let fits: Bool
     let largest: [Largest]
+    let recomputed: [Recomputed]
     struct Largest: Encodable {
       let name: String
       let bytes: Int
+    }
+    struct Recomputed: Encodable {
+      let name: String
+      let bytes: Int
+      let flops: Int
     }
   }
 
@@ -42,6 +59,7 @@ struct PlanCommand: ParsableCommand {
       throw ValidationError("--patch should be a multiple of 16.")
     }
     guard batch >= 1 else { throw ValidationError("--batch should be at least 1.") }
+    if let microBatch, microBatch < 1 { throw ValidationError("--micro-batch should be at least 1.") }
     if let base, base < 2 || base % 2 != 0 { throw ValidationError("--base should be even and at least 2.") }
   }
 
@@ -50,17 +68,21 @@ struct PlanCommand: ParsableCommand {
       let output = try JSONOutput(path: json)
       let backend = try chooseBackend(device)
       var traits = backend.traits
-      let limit = traits.maxAllocationBytes
+      let piece = traits.maxAllocationBytes
+      let shape = TrainingShape(
+        VariableUNet(base: base ?? VariableUNet.base(forPatch: patch)), batch: batch, microBatch: microBatch, height: patch, width: patch)
       // Plan whatever it takes; what does not fit is said below.
-      traits.maxAllocationBytes = max(limit, batch * patch * patch * 4096)
-      let width = base ?? VariableUNet.base(forPatch: patch)
-      let (plan, report) = try make(width, batch, patch, traits)
-      let fits = fit(width, batch, patch, backend.traits)
+      traits.maxAllocationBytes = max(piece, shape.microBatch * patch * patch * 4096)
+      let limit = memoryLimit.bytes(on: backend)
+      let (graph, plan) = try shape.plan(on: traits, within: limit)
+      let report = plan.report
+      let fits = shape.fits(backend.traits, within: limit)
+      let work = report.flopsForward + report.flopsBackward
       output.say(
         """
-        VariableUNet, base \(width), \(batch) x \(patch) x \(patch), on \(backend.name)
-        parameters          \(plan.layout.trainableCount)
-        forward             \(tera(report.flopsForward)) TFLOP, step \(tera(report.flopsForward + report.flopsBackward)) TFLOP
+        VariableUNet, base \(shape.base), \(shape.microBatch) x \(patch) x \(patch), on \(backend.name)
+        parameters          \(graph.layout.trainableCount)
+        forward             \(tera(report.flopsForward)) TFLOP, step \(tera(work)) TFLOP
         peak memory         \(formatBytes(report.peakBytes))
           activations       \(formatBytes(report.arenaBytes)) (no order of this step needs less than \(formatBytes(report.arenaLowerBoundBytes)))
           parameters        \(formatBytes(report.parameterBytes))
@@ -70,46 +92,29 @@ struct PlanCommand: ParsableCommand {
         largest values
         """)
       for value in report.largest { output.say("  \(formatBytes(value.byteCount))  \(value.name)") }
+      if report.flopsRecomputed > 0 {
+        let share = Double(report.flopsRecomputed) / Double(work)
+        output.say("computed again, for a limit of \(formatBytes(limit)): \(tera(report.flopsRecomputed)) TFLOP, \(percent(share)) of the step")
+        for value in report.recomputed {
+          output.say("  \(formatBytes(value.byteCount))  \(value.name)  \(tera(value.flops)) TFLOP")
+        }
+      }
       if !fits {
         output.say(
-          "does not fit: \(backend.name) has \(formatBytes(traits.memoryBytes)), \(formatBytes(limit)) in one piece; "
-            + advice(width, backend.traits))
+          "does not fit: it may take \(formatBytes(limit)) on \(backend.name), \(formatBytes(piece)) in one piece; "
+            + shape.advice(backend.traits, within: limit))
       }
       try output.write(
         Result(
-          device: backend.name, patch: patch, base: width, batch: batch, parameters: plan.layout.trainableCount,
-          flops_forward: report.flopsForward, flops_step: report.flopsForward + report.flopsBackward,
-          peak_bytes: report.peakBytes, parameter_bytes: report.parameterBytes, optimizer_bytes: report.optimizerBytes,
+          device: backend.name, patch: patch, base: shape.base, batch: batch, micro_batch: shape.microBatch,
+          parameters: graph.layout.trainableCount,
+          flops_forward: report.flopsForward, flops_step: work,
+          flops_recomputed: report.flopsRecomputed, peak_bytes: report.peakBytes, parameter_bytes: report.parameterBytes, optimizer_bytes: report.optimizerBytes,
           running_bytes: report.runningBytes, input_bytes: report.inputBytes, arena_bytes: report.arenaBytes,
-          arena_lower_bound_bytes: report.arenaLowerBoundBytes, device_bytes: traits.memoryBytes, fits: fits,
-          largest: report.largest.map { .init(name: $0.name, bytes: $0.byteCount) }))
+          arena_lower_bound_bytes: report.arenaLowerBoundBytes, device_bytes: traits.memoryBytes, limit_bytes: limit,
+          fits: fits, largest: report.largest.map { .init(name: $0.name, bytes: $0.byteCount) },
+          recomputed: report.recomputed.map { .init(name: $0.name, bytes: $0.byteCount, flops: $0.flops) }))
     }
-  }
-
-  private func make(
-    _ base: Int, _ batch: Int, _ patch: Int, _ traits: DeviceTraits
-  ) throws(EngineError) -> (Plan, Plan.Report) {
-    let graph = try TrainingGraph(VariableUNet(base: base), batch: batch, height: patch, width: patch)
-    let plan = try Plan(graph.graph, layout: graph.layout, for: traits)
-    return (plan, plan.report)
-  }
-
-  private func fit(_ base: Int, _ batch: Int, _ patch: Int, _ traits: DeviceTraits) -> Bool {
-    guard let (_, report) = try? make(base, batch, patch, traits) else { return false }
-    return report.peakBytes <= traits.memoryBytes
-  }
-
-  /// The largest batch, patch or base, alone changed, that would fit.
-  private func advice(_ width: Int, _ traits: DeviceTraits) -> String {
-    var ways: [String] = []
-    if let most = (1..<batch).reversed().first(where: { fit(width, $0, patch, traits) }) { ways.append("--batch \(most)") }
-    if let most = stride(from: patch - 16, to: 0, by: -max(16, patch / 64 / 16 * 16)).first(where: { fit(width, batch, $0, traits) }) {
-      ways.append("--patch \(most)")
-    }
-    if let most = stride(from: width - 2, to: 0, by: -2).first(where: { fit($0, batch, patch, traits) }) {
-      ways.append("--base \(most)")
-    }
-    return ways.isEmpty ? "nothing smaller fits either" : "would fit: \(ways.joined(separator: ", or "))"
   }
 
   private func tera(_ flops: Int) -> String { decimals(Double(flops) / 1e12) }

@@ -18,5 +18,6 @@ struct Root: ParsableCommand {
     subcommands: [
       DevicesCommand.self, PlanCommand.self, TrainCommand.self, EvaluateCommand.self, PredictCommand.self,
       PatchCommand.self, SegmentCommand.self, DataCommand.self, BenchCommand.self, CheckCommand.self, DoctorCommand.self,
+      NodeReportCommand.self,
     ])
 }

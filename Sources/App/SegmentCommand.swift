@@ -80,8 +80,8 @@ struct SegmentCommand: ParsableCommand {
     commandName: "segment", abstract: "Find glomeruli on whole slides: masks, polygons, tables.",
     discussion: """
       Each slide gets, in the output folder,
-        <slide>_mask.tiff       0 and 255 at level 0, pyramidal: QuPath, OpenSlide, tifffile
-        <slide>.geojson         a polygon a glomerulus in level-0 pixels: QuPath imports it
+        <slide>_mask.tiff       0 and 255 at level 0, a pyramid
+        <slide>.geojson         a polygon a glomerulus in level-0 pixels, for QuPath
         <slide>_glomeruli.csv   area, centroid, bounding box, mean probability
         <slide>_overview.png    the slide in small, with outlines
         <slide>.json            count, tissue area, density, settings, times

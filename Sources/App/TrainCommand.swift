@@ -28,6 +28,11 @@ struct TrainCommand: ParsableCommand {
 
       Settings come from the command line, else from --config, else from the defaults shown.
 
+      With --micro-batch, a step adds up the gradients of parts of its batch. Binary cross-entropy is then that of \
+      the whole batch; Dice and batch norm's statistics are those of each part. With --memory-limit, or where the \
+      device has not enough free, values are computed again instead of kept, with the same results to the bit: see \
+      glomseg plan.
+
       Example: glomseg train data -o runs/first --patch 256 --batch 8 --lr 1e-3 --epochs 24 --flips --turns
       """)
 
@@ -36,9 +41,25 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "YAML file of settings, named as in a run's config.yaml.") var config: String?
   @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
   @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
+  @Option(help: "Between encoder and decoder: split, sum or plain (split).") var bottleneck: String?
+  @Option(help: "Of activations: batch, group or batch-frozen (batch).") var norm: String?
+  @Option(help: "Model file to start from, of any width (random parameters).") var startFrom: String?
+  @Option(help: "Side that patches are resized to as a share of their own, instead of --patch.") var inputScale: Double?
   @Option(help: "Patches per step (1).") var batch: Int?
+  @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?
+  @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
   @Option(help: "Passes over the training patches (20).") var epochs: Int?
   @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
+  @Option(help: "Of the learning rate: constant, cosine or polynomial (constant).") var schedule: String?
+  @Option(help: "Epochs over which the learning rate rises (0).") var warmupEpochs: Double?
+  @Option(help: "Largest norm of a step's gradient; 0: any (0).") var clipNorm: Double?
+  @Option(help: "Decay of a moving average of the parameters, which is then what is validated and saved; 0: none (0).")
+  var average: Double?
+  @Option(help: "Training batches over which batch norm statistics are re-estimated before validation and saving (0; with --average 16).")
+  var recalibrate: Int?
+  @Option(help: "Epochs without a better validation F1 after which training stops; 0: none (0).") var earlyStop: Int?
+  @Option(name: .customLong("on-nonfinite"), help: "Where a loss or gradient is not finite: stop, or skip the batch (stop).")
+  var onNonFinite: String?
   @Option(help: "Decoupled weight decay, as AdamW (0).") var weightDecay: Double?
   @Option(help: "Share of BCE in the loss; the rest is 1 - Dice (0.8).") var bceWeight: Double?
   @Option(help: "Weight of foreground pixels in BCE (25).") var posWeight: Double?
@@ -47,6 +68,11 @@ struct TrainCommand: ParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Turn patches by quarter turns at random (no).") var turns: Bool?
   @Option(help: "Random change of brightness, up to this share (0).") var brightness: Double?
   @Option(help: "Random change of contrast, up to this share (0).") var contrast: Double?
+  @Option(parsing: .upToNextOption, help: "Groups to train on (all).") var trainGroups: [String] = []
+  @Option(parsing: .upToNextOption, help: "Groups to validate on (all).") var validationGroups: [String] = []
+  @Option(help: "Share of each group's training patches (1).") var subset: Double?
+  @Option(help: "Seed of the subset (0).") var subsetSeed: UInt64?
+  @Option(help: "What an epoch shows equally often: none, group, foreground or both (none).") var balance: String?
   @Option(help: "Seed of starting values, order and augmentation (0).") var seed: UInt64?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
   @Option(help: "Threads that decode ahead of the device (1).") var threads: Int?
@@ -58,10 +84,22 @@ struct TrainCommand: ParsableCommand {
     var options = RunOptions()
     options.patch = patch
     options.base = base
+    options.bottleneck = bottleneck
+    options.norm = norm
+    options.start_from = startFrom
     options.batch = batch
+    options.micro_batch = microBatch
+    options.memory_limit = memoryLimit
     options.epochs = epochs
     options.learning_rate = learningRate
+    options.schedule = schedule
+    options.warmup_epochs = warmupEpochs
     options.weight_decay = weightDecay
+    options.clip_norm = clipNorm
+    options.average = average
+    options.recalibrate = recalibrate
+    options.early_stop = earlyStop
+    options.on_nonfinite = onNonFinite
     options.bce_weight = bceWeight
     options.pos_weight = posWeight
     options.dice_smooth = diceSmooth
@@ -69,6 +107,11 @@ struct TrainCommand: ParsableCommand {
     options.turns = turns
     options.brightness = brightness
     options.contrast = contrast
+    options.train_groups = trainGroups.isEmpty ? nil : trainGroups
+    options.validation_groups = validationGroups.isEmpty ? nil : validationGroups
+    options.subset = subset
+    options.subset_seed = subsetSeed
+    options.balance = balance
     options.seed = seed
     options.device = device
     options.threads = threads
@@ -80,25 +123,30 @@ struct TrainCommand: ParsableCommand {
 
   private func train() throws {
     var given = options
-    if let config { given = given.over(try RunOptions.parse(readText(config), path: config)) }
+    if let config { given = try given.over(RunOptions.parse(readText(config), path: config)) }
     if resume {
       guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
       guard RunDirectory(output).canResume else {
         throw RunError.file(path: output, problem: "holds no run to resume: there is no resume.safetensors")
       }
       let saved = RunDirectory(output).configuration
-      given = given.over(try RunOptions.parse(readText(saved), path: saved))
+      given = try given.over(RunOptions.parse(readText(saved), path: saved))
     }
-    let configuration = try RunConfiguration(given)
+    if inputScale != nil, patch != nil { throw RunError.request("--patch and --input-scale both give the size: use one") }
+    var configuration = try RunConfiguration(given)
+    // A wrong device is known at once; checking a large data set takes minutes.
+    let backend = try chooseBackend(configuration.device)
+    let data = try loadDataset(data, skipBad: skipBad)
+    if let inputScale, !resume {
+      given.patch = try data.patchSide(scale: inputScale, multiple: VariableUNet.sideMultiple)
+      configuration = try RunConfiguration(given)
+    }
     let directory = RunDirectory(
       output ?? "runs/patch\(configuration.patch)-base\(configuration.base)-seed\(configuration.seed)")
     if !resume, directory.holdsRun {
       throw RunError.file(
         path: directory.path, problem: "holds a run already: go on with --resume, or choose another folder with -o")
     }
-    // A wrong device is known at once; checking a large data set takes minutes.
-    let backend = try chooseBackend(configuration.device)
-    let data = try loadDataset(data, skipBad: skipBad)
     try directory.create()
     Interrupt.install()
     let run = try TrainingRun(
@@ -109,6 +157,17 @@ struct TrainCommand: ParsableCommand {
       \(run.trainingCount) training and \(run.validationCount) validation patches, \
       \(run.session.layout.trainableCount) parameters, \(formatBytes(report.peakBytes)) planned, on \(backend.name)
       """)
+    if report.flopsRecomputed > 0 {
+      let share = Double(report.flopsRecomputed) / Double(report.flopsForward + report.flopsBackward)
+      log.info("\(percent(share)) of a step's work is done again to stay within \(formatBytes(run.session.limitBytes))")
+    }
+    if let transfer = run.transfer {
+      log.info(
+        """
+        from \(configuration.startFrom): \(transfer.whole) tensors as they are, \(transfer.widened) fitted to another width, \
+        \(transfer.left.count) left at their starting values
+        """)
+    }
     if !run.hasValidation {
       log.warning("there is no validation split: the best model is the one with the lowest training loss")
     }
@@ -117,10 +176,11 @@ struct TrainCommand: ParsableCommand {
     let outcome: TrainingRun.Outcome
     do {
       outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show)
-    } catch EngineError.notFinite(let step, let value) {
+    } catch let error as EngineError {
+      guard case .notFinite = error else { throw error }
       let kept = FileManager.default.fileExists(atPath: directory.last) ? "; the last epoch's model is kept" : ""
       throw RunError.request(
-        "\(value) is not finite at step \(step): try a lower --lr than \(configuration.learningRate)\(kept)")
+        "\(error): try a lower --lr than \(configuration.learningRate), or --clip-norm 1\(kept)")
     }
     progress.clear()
     switch outcome {
@@ -130,7 +190,10 @@ struct TrainCommand: ParsableCommand {
         stopped in epoch \(epoch), all saved; go on with: glomseg train \(self.data) -o \(directory.path) --resume\
         \(skipBad ? " --skip-bad" : "")
         """)
-    case .finished:
+    case .finished, .stoppedEarly:
+      if case .stoppedEarly(let epoch) = outcome {
+        log.notice("stopped after epoch \(epoch): \(configuration.earlyStop) epochs without a better score")
+      }
       var files = "best.safetensors, last.safetensors, history.csv, groups.csv, run.jsonl, config.yaml"
       if let problem = Curves.draw(directory, hasValidation: run.hasValidation) {
         log.warning("\(problem)")

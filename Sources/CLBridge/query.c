@@ -40,4 +40,19 @@ cl_int clb_kernel_argument_name(cl_kernel kernel, cl_uint index, char **out) {
 #undef CALL
 }
 
+cl_int clb_program_binary(cl_program program, char **out, size_t *size) {
+  *out = NULL;
+  *size = 0;
+  size_t count = 0;
+  cl_int status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof count, &count, NULL);
+  if (status != CL_SUCCESS || count == 0) return status;
+  char *binary = malloc(count);
+  if (binary == NULL) return CL_OUT_OF_HOST_MEMORY;
+  status = clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
+  if (status != CL_SUCCESS) { free(binary); return status; }
+  *out = binary;
+  *size = count;
+  return CL_SUCCESS;
+}
+
 void clb_free(char *string) { free(string); }

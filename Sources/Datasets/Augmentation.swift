@@ -10,6 +10,22 @@ public struct Augmentation: Sendable, Equatable {
   public var brightness: Float
   /// Scale about the patch's mean by a factor of 1 − contrast … 1 + contrast; 0 leaves it out.
   public var contrast: Float
+  /// Share of patches that are turned, scaled and stretched; 0 leaves it out.
+  public var warpProbability = 0.0
+  /// The most that a warp turns, degrees; changes the scale, 0.2 from 1/1.2 to 1.2; and displaces, as a share of the
+  /// shorter side.
+  public var rotation = 0.0
+  public var scaling = 0.0
+  public var elastic = 0.0
+  /// Share of patches whose amounts of stain change, and by how much at most.
+  public var stainProbability = 0.0
+  public var stain = 0.0
+  /// Share of patches that are blurred, and the largest deviation in pixels.
+  public var blurProbability = 0.0
+  public var blur: Float = 0
+  /// Share of patches that get noise, and its largest deviation.
+  public var noiseProbability = 0.0
+  public var noise: Float = 0
 
   public init(flips: Bool = true, quarterTurns: Bool = true, brightness: Float = 0.1, contrast: Float = 0.1) {
     self.flips = flips
@@ -30,6 +46,14 @@ public struct Augmentation: Sendable, Equatable {
     public var quarterTurns = 0
     public var brightness: Float = 1
     public var contrast: Float = 1
+    /// After mirrors and turns.
+    public var warp: Warp?
+    /// In this order after the geometry: brightness and contrast, stain, blur, noise.
+    public var stain: StainChange?
+    /// Deviation, pixels.
+    public var blur: Float = 0
+    public var noise: Float = 0
+    public var noiseSeed: UInt64 = 0
 
     public init(
       flipsX: Bool = false, flipsY: Bool = false, quarterTurns: Int = 0, brightness: Float = 1, contrast: Float = 1
@@ -50,10 +74,27 @@ public struct Augmentation: Sendable, Equatable {
     // Every number is drawn, used or not, so switching one change off leaves the others alone.
     let bits = random.next()
     let brightnessDraw = Float(random.uniform(-1, 1)), contrastDraw = Float(random.uniform(-1, 1))
-    return Draw(
+    var draw = Draw(
       flipsX: flips && bits & 1 == 1, flipsY: flips && bits & 2 == 2,
       quarterTurns: quarterTurns ? Int(bits >> 2 & 3) : 0,
       brightness: 1 + brightness * brightnessDraw, contrast: 1 + contrast * contrastDraw)
+    /// Numbers of their own for each change that is made to a share of the patches.
+    func chance(_ probability: Double, _ change: UInt64) -> RandomSource? {
+      var own = RandomSource(
+        seed: seed, RandomStream.augmentation.rawValue, UInt64(bitPattern: Int64(epoch)),
+        UInt64(bitPattern: Int64(sample)), change)
+      return own.unit() < probability ? own : nil
+    }
+    if var own = chance(warpProbability, 1) {
+      draw.warp = Warp(degrees: rotation, scaleChange: scaling, elastic: elastic, random: &own)
+    }
+    if var own = chance(stainProbability, 2) { draw.stain = StainChange(most: stain, random: &own) }
+    if var own = chance(blurProbability, 3) { draw.blur = Float(own.unit()) * blur }
+    if var own = chance(noiseProbability, 4) {
+      draw.noise = Float(own.unit()) * noise
+      draw.noiseSeed = own.next()
+    }
+    return draw
   }
 }
 

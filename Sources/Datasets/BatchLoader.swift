@@ -33,6 +33,8 @@ public struct BatchLoader: Sendable {
     public var seed: UInt64
     /// A new order each epoch; otherwise the order of the pairs.
     public var shuffles: Bool
+    /// How often each patch comes, where `shuffles`.
+    public var balance: PatchBalance
     /// Leave out the last batch of an epoch when it is smaller than the others.
     public var dropsLast: Bool
     public var augmentation: Augmentation
@@ -44,13 +46,14 @@ public struct BatchLoader: Sendable {
     public var cacheByteLimit: Int
 
     public init(
-      batchSize: Int, patchSize: Int?, seed: UInt64 = 0, shuffles: Bool = true, dropsLast: Bool = false,
-      augmentation: Augmentation = .none, threadCount: Int = 1, depth: Int = 2, cacheByteLimit: Int = 0
+      batchSize: Int, patchSize: Int?, seed: UInt64 = 0, shuffles: Bool = true, balance: PatchBalance = .none,
+      dropsLast: Bool = false, augmentation: Augmentation = .none, threadCount: Int = 1, depth: Int = 2, cacheByteLimit: Int = 0
     ) {
       self.batchSize = batchSize
       self.patchSize = patchSize
       self.seed = seed
       self.shuffles = shuffles
+      self.balance = balance
       self.dropsLast = dropsLast
       self.augmentation = augmentation
       self.threadCount = threadCount
@@ -93,7 +96,7 @@ public struct BatchLoader: Sendable {
     guard options.shuffles else { return Array(pairs.indices) }
     var random = RandomSource(
       seed: options.seed, RandomStream.order.rawValue, UInt64(bitPattern: Int64(epoch)))
-    return random.permutation(pairs.count)
+    return options.balance.order(pairs, random: &random)
   }
 
   /// Starts to make the batches of an epoch, from `startBatch` on.

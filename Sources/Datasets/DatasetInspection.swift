@@ -90,7 +90,9 @@ public struct DatasetInspection: Sendable {
       guard let diameter = row.medianDiameter, row.diameters.count >= 5, row.size != "mixed" else { continue }
       let side = (Double(row.pixels) / Double(row.patches)).squareRoot()
       if diameter < side / 24 {
-        notes.append("glomeruli of \(row.split.rawValue)/\(row.group) are \(Int(diameter)) pixels wide in patches of \(Int(side)): cut smaller patches, or at a higher magnification")
+        notes.append(
+          "glomeruli of \(row.split.rawValue)/\(row.group) are \(Int(diameter)) pixels wide in patches of \(Int(side)): "
+            + "cut smaller patches, or at a higher magnification")
       }
     }
     self.notes = notes

@@ -61,6 +61,15 @@ private func counted(_ count: Int, _ one: String, _ many: String) -> String {
 }
 
 extension PatchDataset {
+  /// The side of a square that most patches have when scaled by `scale`, to the nearest multiple.
+  ///
+  /// - Throws: `.option` for a scale outside (0, 1].
+  public func patchSide(scale: Double, multiple: Int) throws(DatasetError) -> Int {
+    guard scale > 0, scale <= 1 else { throw .option("the input scale is \(scale); it must be above 0 and at most 1") }
+    let side = summary.sizes.first.map { max($0.width, $0.height) } ?? 0
+    return max(multiple, Int((Double(side) * scale / Double(multiple)).rounded()) * multiple)
+  }
+
   public var summary: DatasetSummary {
     var counts: [Split: [String: [String: Int]]] = [:]
     var sizes: [[Int]: Int] = [:]

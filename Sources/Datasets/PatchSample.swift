@@ -103,7 +103,22 @@ struct DecodedPatch: Sendable {
     }
     let origin = source(0, 0)
     let stepX = source(1, 0) - origin, stepY = source(0, 1) - origin
+    defer { change(draw, image: image, width: newWidth, height: newHeight) }
 
+    if let warp = draw.warp {
+      rgb.withUnsafeBufferPointer { rgb in
+        mask.withUnsafeBufferPointer { mask in
+          warp.apply(
+            width: newWidth, height: newHeight, rgb: rgb, mask: mask, index: { origin + $0 * stepX + $1 * stepY },
+            image: image, target: target)
+        }
+      }
+      let mean = draw.contrast == 1 ? 0 : mean
+      if draw.brightness != 1 || draw.contrast != 1 {
+        for i in image.indices { image[i] = Self.brightened(image[i], mean, draw) }
+      }
+      return
+    }
     let table = brightnessTable(draw)
     table.withUnsafeBufferPointer { table in
       rgb.withUnsafeBufferPointer { rgb in
@@ -125,16 +140,39 @@ struct DecodedPatch: Sendable {
     }
   }
 
+  /// What comes after geometry, brightness and contrast.
+  private func change(_ draw: Augmentation.Draw, image: UnsafeMutableBufferPointer<Float>, width: Int, height: Int) {
+    let count = width * height
+    draw.stain?.apply(image, count: count)
+    if draw.blur > 0 {
+      for c in 0..<3 {
+        PlaneFilters.blur(
+          UnsafeMutableBufferPointer(rebasing: image[c * count..<(c + 1) * count]), width: width, height: height,
+          sigma: draw.blur)
+      }
+    }
+    if draw.noise > 0 { PlaneFilters.addNoise(image, sigma: draw.noise, seed: draw.noiseSeed) }
+  }
+
   /// The float of each byte value: byte / 255, then contrast about the patch's mean, then brightness, kept in 0 … 1.
   private func brightnessTable(_ draw: Augmentation.Draw) -> [Float] {
     let plain = (0..<256).map { Float($0) / 255 }
     if draw.brightness == 1 && draw.contrast == 1 { return plain }
+    let mean = mean
+    return plain.map { Self.brightened($0, mean, draw) }
+  }
+
+  private static func brightened(_ value: Float, _ mean: Float, _ draw: Augmentation.Draw) -> Float {
+    max(0, min(1, ((value - mean) * draw.contrast + mean) * draw.brightness))
+  }
+
+  /// Of all bytes, as 0 … 1.
+  private var mean: Float {
     let sum = rgb.withUnsafeBufferPointer { bytes in
       var sum = 0
       for byte in bytes { sum &+= Int(byte) }
       return sum
     }
-    let mean = Float(Double(sum) / Double(rgb.count) / 255)
-    return plain.map { max(0, min(1, (($0 - mean) * draw.contrast + mean) * draw.brightness)) }
+    return Float(Double(sum) / Double(rgb.count) / 255)
   }
 }

@@ -2,8 +2,10 @@
 // Reductions: one run per (run of pixels of one image, channel), then one per channel over the runs' sums (lanes.clh).
 // Mean and variance by corrected two-pass within a run and Chan's merge over runs, never E[x^2] - E[x]^2.
 // All `=`, but running statistics `=` (1 - momentum) * old + momentum * new, and dgamma, dbeta `+=` with ACCUMULATE 1.
-// Macros: RELU 1: the view's f is ReLU, so gradients pass where its argument is positive. ACCUMULATE.
+// Macros: RELU 1: the view's f is ReLU, so gradients pass where its argument is positive. ACCUMULATE. FROZEN 1: the
+// statistics are constants, so nothing flows back through them.
 // LINT: -DRELU=1 -DACCUMULATE=1
+// LINT: -DRELU=1 -DFROZEN=1
 // LINT: -DLANES=256 -DWIDTH=4 -DRELU=1
 #include "lanes.clh"
 #ifndef RELU
@@ -11,6 +13,9 @@
 #endif
 #ifndef ACCUMULATE
 #define ACCUMULATE 0
+#endif
+#ifndef FROZEN
+#define FROZEN 0
 #endif
 
 // partial[c][run] = (mean, sum of squared deviations) of one run.
@@ -157,8 +162,8 @@ GROUP __kernel void batch_norm_gradient_table(__global float *restrict gradient_
   float scale = t[1], inverse = t[3];
   __global float *to = gradient_table + 8 * (ulong)c;
   to[0] = t[0], to[1] = scale, to[2] = t[2];
-  to[3] = -scale * inverse * (inverse * sums.y / count);
-  to[4] = -scale * (sums.x / count);
+  to[3] = FROZEN ? 0.0f : -scale * inverse * (inverse * sums.y / count);
+  to[4] = FROZEN ? 0.0f : -scale * (sums.x / count);
   to[5] = to[6] = to[7] = 0.0f;
 #if ACCUMULATE
   dgamma[c] += sums.y * inverse;

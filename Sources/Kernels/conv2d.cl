@@ -47,6 +47,8 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
     for (int i = 0; i < c_count; i++) {
       int c = c_begin + i;
       __local float *to = stage + i * staged;
+      prefetch_channel(tile_height + HALO, columns + HALO, X0_MODE, x0, x0_aux, n, x0_first + c + 1, x0_channels,
+                       tile_y - pad_y, tile_x - pad_x, in_height, in_width);
       if (X1_MODE < 0 || c < x0_used)
         stage_channel(to, tile_height, columns, X0_MODE, x0, x0_table, x0_aux, n, x0_first + c, x0_channels, tile_y - pad_y, tile_x - pad_x,
                       in_height, in_width);

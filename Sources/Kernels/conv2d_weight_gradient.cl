@@ -73,6 +73,8 @@ __kernel void conv2d_weight_gradient_partial(
     int rows = min(tile_height, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);
     for (int o = 0; o < (o_count + BLOCK - 1) / BLOCK * BLOCK; o++) {
       __local float *to = z_stage + o * Z_PLANE;
+      prefetch_channel(tile_height, columns, Z_MODE, z, z_aux, n, z_first + o_begin + o + 1, z_channels, tile_y, tile_x,
+                       out_height, out_width);
       if (o < o_count)
         stage_rows(to, tile_height, (columns + 15) / 16 * 16, TILE_W, Z_MODE, z, z_table, z_aux, n, z_first + o_begin + o, z_channels, tile_y, tile_x,
                    out_height, out_width);
@@ -83,6 +85,8 @@ __kernel void conv2d_weight_gradient_partial(
       int c_count = min(chunk, in_channels - c_begin);
       for (int i = 0; i < c_count; i++) {
         int c = c_begin + i;
+        prefetch_channel(tile_height + HALO, columns + HALO, X0_MODE, x0, x0_aux, n, c + 1, x0_channels, tile_y - pad_y,
+                         tile_x - pad_x, in_height, in_width);
         if (X1_MODE < 0 || c < x0_channels)
           stage_channel(x_stage + i * staged, tile_height, columns, X0_MODE, x0, x0_table, x0_aux, n, c, x0_channels, tile_y - pad_y,
                         tile_x - pad_x, in_height, in_width);

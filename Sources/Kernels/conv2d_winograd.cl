@@ -43,6 +43,8 @@ __kernel void conv2d_winograd_tile(__global float *restrict y, const __global fl
     int c_count = min(chunk, in_channels - c_begin);
     for (int i = 0; i < c_count; i++) {
       int c = c_begin + i;
+      prefetch_channel(2 * square_rows + 2, halves * 32 + 2, X0_MODE, x0, x0_aux, n, x0_first + c + 1, x0_channels,
+                       tile_y - pad_y, tile_x - pad_x, in_height, in_width);
       if (X1_MODE < 0 || c < x0_used)
         stage_channel(raw, 2 * square_rows, halves * 32, X0_MODE, x0, x0_table, x0_aux, n, x0_first + c, x0_channels,
                       tile_y - pad_y, tile_x - pad_x, in_height, in_width);

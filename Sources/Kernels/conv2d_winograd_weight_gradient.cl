@@ -84,6 +84,8 @@ __kernel void conv2d_winograd_weight_gradient_partial(
       // Sixteen channels' rows, then their squares vector by vector, each point turned so that channels are the lanes.
       for (int b = 0; b < 16; b++) {
         __local float *to = raw + b * tile_height * TILE_W;
+        prefetch_channel(2 * square_rows, halves * 32, Z_MODE, z, z_aux, n, z_first + o_begin + o + b + 1, z_channels, tile_y,
+                         tile_x, out_height, out_width);
         if (o_begin + o + b < z_used)
           stage_rows(to, 2 * square_rows, halves * 32, TILE_W, Z_MODE, z, z_table, z_aux, n, z_first + o_begin + o + b,
                      z_channels, tile_y, tile_x, out_height, out_width);
@@ -111,6 +113,8 @@ __kernel void conv2d_winograd_weight_gradient_partial(
       int c_count = min(chunk, in_channels - c_begin);
       for (int i = 0; i < c_count; i++) {
         int c = c_begin + i;
+        prefetch_channel(2 * square_rows + 2, halves * 32 + 2, X0_MODE, x0, x0_aux, n, c + 1, x0_channels,
+                         tile_y - pad_y, tile_x - pad_x, in_height, in_width);
         if (X1_MODE < 0 || c < x0_channels)
           stage_channel(raw, 2 * square_rows, halves * 32, X0_MODE, x0, x0_table, x0_aux, n, c, x0_channels, tile_y - pad_y,
                         tile_x - pad_x, in_height, in_width);

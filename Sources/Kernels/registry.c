@@ -44,6 +44,9 @@ static const char channel_copy[] = {
 static const char batch_norm[] = {
 #embed "batch_norm.cl"
     , 0};
+static const char group_norm[] = {
+#embed "group_norm.cl"
+    , 0};
 static const char materialize[] = {
 #embed "materialize.cl"
     , 0};
@@ -58,6 +61,9 @@ static const char bce_dice[] = {
     , 0};
 static const char adam[] = {
 #embed "adam.cl"
+    , 0};
+static const char moving_average[] = {
+#embed "moving_average.cl"
     , 0};
 static const char sum_of_squares[] = {
 #embed "sum_of_squares.cl"
@@ -98,11 +104,13 @@ static const struct {
     {"channel_sum.cl", channel_sum},
     {"channel_copy.cl", channel_copy},
     {"batch_norm.cl", batch_norm},
+    {"group_norm.cl", group_norm},
     {"materialize.cl", materialize},
     {"relu.cl", relu},
     {"max_pool.cl", max_pool},
     {"bce_dice.cl", bce_dice},
     {"adam.cl", adam},
+    {"moving_average.cl", moving_average},
     {"sum_of_squares.cl", sum_of_squares},
     {"roof.cl", roof},
 };

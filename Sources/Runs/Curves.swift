@@ -2,7 +2,8 @@ import Foundation
 
 /// Draws a run's curves with gnuplot.
 public enum Curves {
-  /// Writes `curves.png` beside the history: the training loss and, where there is one, the validation's scores.
+  /// Writes `curves.png` beside the history: the training loss and, where there is a validation, its scores and the
+  /// flip-flop graph: the share of its pixels whose decision changed since the epoch before.
   ///
   /// - Returns: nil, or a sentence that says why there is no picture: gnuplot is missing, or failed.
   public static func draw(_ run: RunDirectory, hasValidation: Bool) -> String? {
@@ -24,14 +25,21 @@ public enum Curves {
       '' using 1:4 skip 1 with lines title 'precision', '' using 1:5 skip 1 with lines title 'recall', \
       '' using 1:7 skip 1 with lines title 'Dice per patch'
       """
+    let flips = """
+      set title 'validation pixels that changed sides'
+      unset key
+      set yrange [0:*]
+      set format y '%g%%'
+      plot \(history) using 1:($10*100) skip 1 with linespoints pt 7 ps 0.5
+      """
     let script = """
-      set terminal pngcairo size \(hasValidation ? 1200 : 600),480 font 'sans,11'
+      set terminal pngcairo size \(hasValidation ? 1800 : 600),480 font 'sans,11'
       set output \(picture)
       set datafile separator ','
       set grid
       set xlabel 'epoch'
-      set multiplot layout 1,\(hasValidation ? 2 : 1)
-      \(hasValidation ? loss + "\n" + scores : loss)
+      set multiplot layout 1,\(hasValidation ? 3 : 1)
+      \(hasValidation ? [loss, scores, flips].joined(separator: "\n") : loss)
       unset multiplot
       """
     let process = Process()

@@ -3,6 +3,8 @@ public struct EpochRecord: Sendable, Equatable {
   public let epoch: Int
   public let trainLoss: Double
   public let validation: PixelScores?
+  /// Share of the validation pixels whose decision differs from the epoch before; nil in the first epoch.
+  public let changed: Double?
   public let learningRate: Double
   public let seconds: Double
 }
@@ -19,7 +21,7 @@ public struct PixelScores: Codable, Sendable, Equatable {
 
 /// `history.csv`: a line an epoch; and `groups.csv`: a line an epoch and group of the validation split.
 public struct History: Sendable {
-  static let header = "epoch,train_loss,val_accuracy,val_precision,val_recall,val_f1,val_dice_mean,learning_rate,seconds"
+  static let header = "epoch,train_loss,val_accuracy,val_precision,val_recall,val_f1,val_dice_mean,learning_rate,seconds,val_changed"
   static let groupHeader = "epoch,group,patches,accuracy,precision,recall,f1,dice_mean"
   public private(set) var records: [EpochRecord] = []
   private var groupLines: [(epoch: Int, text: String)] = []
@@ -38,7 +40,7 @@ public struct History: Sendable {
     let scores = record.validation.map { [$0.accuracy, $0.precision, $0.recall, $0.f1, $0.diceMean].map { "\($0)" } }
     let fields =
       ["\(record.epoch)", "\(record.trainLoss)"] + (scores ?? Array(repeating: "", count: 5))
-      + ["\(record.learningRate)", "\(record.seconds)"]
+      + ["\(record.learningRate)", "\(record.seconds)", record.changed.map { "\($0)" } ?? ""]
     return fields.joined(separator: ",")
   }
 
@@ -63,7 +65,8 @@ public struct History: Sendable {
     guard RunDirectory.exists(path) else { return history }
     for (number, line) in try RunDirectory.read(path).split(separator: "\n").enumerated() where number > 0 {
       let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-      guard fields.count == 9, let index = Int(fields[0]), let loss = Double(fields[1]), let rate = Double(fields[7]),
+      // Runs of version 0.1.0's first days have no last column.
+      guard fields.count == 9 || fields.count == 10, let index = Int(fields[0]), let loss = Double(fields[1]), let rate = Double(fields[7]),
         let seconds = Double(fields[8])
       else { throw .file(path: path, problem: "line \(number + 1) is not a line of glomseg's") }
       guard index < epoch else { break }
@@ -74,7 +77,9 @@ public struct History: Sendable {
           accuracy: values[0], precision: values[1], recall: values[2], f1: values[3], diceMean: values[4], patches: 0)
         : nil
       history.records.append(
-        EpochRecord(epoch: index, trainLoss: loss, validation: scores, learningRate: rate, seconds: seconds))
+        EpochRecord(
+          epoch: index, trainLoss: loss, validation: scores, changed: fields.count == 10 ? Double(fields[9]) : nil,
+          learningRate: rate, seconds: seconds))
     }
     return history
   }

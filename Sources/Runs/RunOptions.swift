@@ -6,10 +6,22 @@ import Yams
 public struct RunOptions: Codable, Sendable, Equatable {
   public var patch: Int?
   public var base: Int?
+  public var bottleneck: String?
+  public var norm: String?
+  public var start_from: String?
   public var batch: Int?
+  public var micro_batch: Int?
+  public var memory_limit: String?
   public var epochs: Int?
   public var learning_rate: Double?
+  public var schedule: String?
+  public var warmup_epochs: Double?
   public var weight_decay: Double?
+  public var clip_norm: Double?
+  public var average: Double?
+  public var recalibrate: Int?
+  public var early_stop: Int?
+  public var on_nonfinite: String?
   public var bce_weight: Double?
   public var pos_weight: Double?
   public var dice_smooth: Double?
@@ -17,6 +29,21 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var turns: Bool?
   public var brightness: Double?
   public var contrast: Double?
+  public var warp_probability: Double?
+  public var rotation: Double?
+  public var scaling: Double?
+  public var elastic: Double?
+  public var stain_probability: Double?
+  public var stain: Double?
+  public var blur_probability: Double?
+  public var blur: Double?
+  public var noise_probability: Double?
+  public var noise: Double?
+  public var train_groups: [String]?
+  public var validation_groups: [String]?
+  public var subset: Double?
+  public var subset_seed: UInt64?
+  public var balance: String?
   public var seed: UInt64?
   public var device: String?
   public var threads: Int?
@@ -24,10 +51,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
 
   public init() {}
 
-  enum CodingKeys: String, CodingKey, CaseIterable {
-    case patch, base, batch, epochs, learning_rate, weight_decay, bce_weight, pos_weight, dice_smooth, flips, turns
-    case brightness, contrast, seed, device, threads, cache_mib
-  }
+  /// The names of all settings, in their order.
+  static let names = Mirror(reflecting: RunOptions()).children.compactMap(\.label)
 
   /// Reads YAML.
   ///
@@ -43,9 +68,9 @@ public struct RunOptions: Codable, Sendable, Equatable {
     guard let mapping = node.mapping else { throw .file(path: path, problem: "should be a list of 'name: value' lines") }
     for key in mapping.keys {
       let name = key.string ?? "?"
-      guard CodingKeys(rawValue: name) != nil else {
-        let known = CodingKeys.allCases.map(\.rawValue).joined(separator: ", ")
-        throw .setting(name: "\(path): \(name)", problem: "there is no such setting; there are \(known)")
+      guard names.contains(name) else {
+        throw .setting(
+          name: "\(path): \(name)", problem: "there is no such setting; there are \(names.joined(separator: ", "))")
       }
     }
     do { return try YAMLDecoder().decode(RunOptions.self, from: text) } catch DecodingError.typeMismatch(_, let context) {
@@ -68,25 +93,35 @@ public struct RunOptions: Codable, Sendable, Equatable {
   }
 
   /// These settings, with `other`'s where these are missing.
-  public func over(_ other: RunOptions) -> RunOptions {
-    var merged = RunOptions()
-    merged.patch = patch ?? other.patch
-    merged.base = base ?? other.base
-    merged.batch = batch ?? other.batch
-    merged.epochs = epochs ?? other.epochs
-    merged.learning_rate = learning_rate ?? other.learning_rate
-    merged.weight_decay = weight_decay ?? other.weight_decay
-    merged.bce_weight = bce_weight ?? other.bce_weight
-    merged.pos_weight = pos_weight ?? other.pos_weight
-    merged.dice_smooth = dice_smooth ?? other.dice_smooth
-    merged.flips = flips ?? other.flips
-    merged.turns = turns ?? other.turns
-    merged.brightness = brightness ?? other.brightness
-    merged.contrast = contrast ?? other.contrast
-    merged.seed = seed ?? other.seed
-    merged.device = device ?? other.device
-    merged.threads = threads ?? other.threads
-    merged.cache_mib = cache_mib ?? other.cache_mib
-    return merged
+  public func over(_ other: RunOptions) throws(RunError) -> RunOptions {
+    var merged = try other.mapping()
+    for (name, value) in try mapping() { merged[name] = value }
+    do { return try YAMLDecoder().decode(RunOptions.self, from: Node.mapping(merged)) } catch {
+      throw .request("settings cannot be merged: \(error)")
+    }
+  }
+
+  /// The settings that are present, by name.
+  private func mapping() throws(RunError) -> Node.Mapping {
+    do {
+      let text = try YAMLEncoder().encode(self)
+      return try Yams.compose(yaml: text)?.mapping ?? [:]
+    } catch { throw .request("settings cannot be written: \(error)") }
+  }
+
+  /// YAML, a line a setting, below a comment with the program's version.
+  public func yaml() throws(RunError) -> String {
+    var mapping = try mapping()
+    for (name, value) in mapping {
+      // Yams writes 0.8 as 8e-1. YAML 1.1 readers (PyYAML) take 1e-06 for a text and 1.0e-06 for a number.
+      if case .scalar(var scalar) = value, scalar.string.contains("e"), let number = Double(scalar.string) {
+        let text = "\(number)"
+        scalar.string = text.contains(".") ? text : text.replacing("e", with: ".0e")
+        mapping[name] = .scalar(scalar)
+      }
+    }
+    do { return "# glomseg \(glomsegVersion)\n" + (try Yams.serialize(node: .mapping(mapping))) } catch {
+      throw .request("the settings cannot be written: \(error)")
+    }
   }
 }

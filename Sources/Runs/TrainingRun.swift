@@ -6,6 +6,8 @@ import Foundation
 public final class TrainingRun {
   /// What happens, for a progress display.
   public enum Event {
+    /// A batch was left out; the text says why.
+    case skipped(String, epoch: Int)
     case step(StepReport, epoch: Int, images: Int, imagesDone: Int, imagesInEpoch: Int, meanLoss: Double)
     case validating(done: Int, of: Int)
     case epoch(EpochRecord, isBest: Bool)
@@ -13,6 +15,8 @@ public final class TrainingRun {
 
   public enum Outcome: Sendable, Equatable {
     case finished
+    /// After `early_stop` epochs without a better score.
+    case stoppedEarly(epoch: Int)
     /// The step was finished and everything saved.
     case interrupted(epoch: Int)
   }
@@ -24,6 +28,8 @@ public final class TrainingRun {
   private let training: [PatchPair]
   private let validation: [PatchPair]
   private var position = Position()
+  /// What a new run took from the model that it starts from.
+  public private(set) var transfer: Checkpoint.Transfer?
 
   /// Where a run is. Numbers are kept as exact text in the resume file.
   struct Position: Codable, Equatable {
@@ -37,7 +43,15 @@ public final class TrainingRun {
     /// Validation F1, or minus the training loss where there is no validation.
     var bestScore: Double?
     var secondsInEpoch = 0.0
+    /// Epochs since the best; nil in older files.
+    var epochsSinceBest: Int?
   }
+
+  /// The last epoch's, for the share that changes.
+  private var decisions = Decisions()
+  /// Batches left out one after the other; this many end the run, because the parameters are then beyond help.
+  private static let mostSkipped = 10
+  private var skipped = 0
 
   /// Plans and allocates; with `resuming`, goes on from the directory's resume file.
   public init(
@@ -45,23 +59,31 @@ public final class TrainingRun {
   ) throws {
     self.configuration = configuration
     self.directory = directory
-    training = try data.requirePairs(in: .train)
-    validation = data.pairs(in: .validation)
+    training = try configuration.selection.training(data)
+    validation = try configuration.selection.validation(data)
     if resuming {
       let metadata = try Checkpoint.open(directory.resume).metadata
       try Self.requireSame(metadata, configuration, training, file: directory.resume)
     }
     session = try TrainingSession(
-      VariableUNet(base: configuration.base), batch: min(configuration.batch, training.count), height: configuration.patch,
-      width: configuration.patch, on: backend, seed: configuration.seed, loss: configuration.loss)
+      configuration.model, batch: min(configuration.batch, training.count),
+      microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
+      averages: configuration.average > 0, memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
+    if !resuming, !configuration.startFrom.isEmpty {
+      transfer = try Checkpoint.transfer(configuration.startFrom, into: session.state)
+      if session.shape.averages { try session.state.write(session.state.read(.parameters), to: .averaged) }
+    }
     if resuming {
-      let (steps, metadata) = try Checkpoint.resume(directory.resume, into: session.state)
+      let (steps, metadata) = try Checkpoint.resume(
+        directory.resume, into: session.state, averages: configuration.average > 0)
       session.stepsTaken = steps
       guard let text = metadata["position"], let data = text.data(using: .utf8),
         let position = try? JSONDecoder().decode(Position.self, from: data)
       else { throw RunError.file(path: directory.resume, problem: "does not say where the run was") }
       self.position = position
       history = try History.read(directory, before: position.epoch)
+      let words = try Checkpoint.integers(Self.decisionsName, in: directory.resume)
+      if let count = Int(metadata["decisions"] ?? "") { decisions = Decisions(words: words, count: count) ?? Decisions() }
     }
   }
 
@@ -83,7 +105,12 @@ public final class TrainingRun {
     let made = try RunConfiguration(RunOptions.parse(metadata["config"] ?? "", path: file))
     for (name, then, now) in [
       ("patch", "\(made.patch)", "\(configuration.patch)"), ("base", "\(made.base)", "\(configuration.base)"),
-      ("batch", "\(made.batch)", "\(configuration.batch)"), ("seed", "\(made.seed)", "\(configuration.seed)"),
+      ("bottleneck", made.bottleneck.rawValue, configuration.bottleneck.rawValue),
+      ("norm", made.norm.rawValue, configuration.norm.rawValue),
+      ("batch", "\(made.batch)", "\(configuration.batch)"),
+      ("micro_batch", "\(made.microBatch)", "\(configuration.microBatch)"),
+      ("balance", made.balance.rawValue, configuration.balance.rawValue),
+      ("average", made.average > 0 ? "an average" : "none", configuration.average > 0 ? "an average" : "none"), ("seed", "\(made.seed)", "\(configuration.seed)"),
     ] where then != now {
       throw .setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
     }
@@ -100,6 +127,8 @@ public final class TrainingRun {
     return String(hash, radix: 16)
   }
 
+  private static let decisionsName = "validation_decisions"
+
   public var hasValidation: Bool { !validation.isEmpty }
   public var trainingCount: Int { training.count }
   public var validationCount: Int { validation.count }
@@ -111,6 +140,7 @@ public final class TrainingRun {
     return [
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
       "patches": "\(training.count)", "patches_digest": Self.digest(training), "source_patch": "\(sourcePatch)",
+      "decisions": "\(decisions.count)",
       "version": glomsegVersion,
     ]
   }
@@ -122,12 +152,16 @@ public final class TrainingRun {
     return counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? configuration.patch
   }
 
-  private func save() throws {
-    let metadata = try metadata()
+  private func saveModel(to path: String) throws {
     try Checkpoint.saveModel(
-      session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata, to: directory.last)
+      session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata(), to: path)
+  }
+
+  private func saveResume() throws {
     try Checkpoint.saveResume(
-      session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata, to: directory.resume)
+      session.state, model: session.model, stepsTaken: session.stepsTaken, averages: session.shape.averages,
+      metadata: metadata(), integers: decisions.words.isEmpty ? [:] : [Self.decisionsName: decisions.words],
+      to: directory.resume)
   }
 
   /// Trains to the last epoch, or until `shouldStop` after a step.
@@ -139,69 +173,119 @@ public final class TrainingRun {
       pairs: training,
       options: .init(
         batchSize: session.batch, patchSize: configuration.patch, seed: configuration.seed,
-        augmentation: configuration.augmentation, threadCount: configuration.threads, depth: configuration.threads + 1,
+        balance: configuration.balance, augmentation: configuration.augmentation, threadCount: configuration.threads, depth: configuration.threads + 1,
         cacheByteLimit: configuration.cacheMiB << 20))
+    let schedule = Schedule(
+      kind: configuration.schedule, rate: configuration.learningRate, epochs: configuration.epochs,
+      stepsPerEpoch: loader.batchCount, warmupEpochs: configuration.warmupEpochs)
     while position.epoch <= configuration.epochs {
       let epoch = position.epoch
       let batches = try loader.epoch(epoch, startBatch: position.batch)
       while let batch = try batches.next() {
-        let step = try session.step(
-          images: batch.images, target: batch.masks, count: batch.count, learningRate: configuration.learningRate,
-          weightDecay: configuration.weightDecay)
+        let rate = schedule.rate(step: session.stepsTaken + 1)
         position.batch += 1
+        guard let step = try take(batch, rate: rate, report) else { continue }
         position.lossSum += step.loss * Double(batch.count)
         position.imagesDone += batch.count
         position.secondsInEpoch += step.seconds
-        try log.append(step, epoch: epoch, learningRate: configuration.learningRate)
+        try log.append(step, epoch: epoch, learningRate: rate)
         report(
           .step(
             step, epoch: epoch, images: batch.count, imagesDone: position.imagesDone, imagesInEpoch: training.count,
             meanLoss: position.lossSum / Double(position.imagesDone)))
         if shouldStop() {
-          try save()
+          // In the middle of an epoch there is no average with statistics of its own: the trained parameters are saved.
+          try saveModel(to: directory.last)
+          try saveResume()
           return .interrupted(epoch: epoch)
         }
       }
-      try finishEpoch(report)
+      try finishEpoch(loader, report, learningRate: schedule.rate(step: session.stepsTaken))
+      if configuration.earlyStop > 0, position.epochsSinceBest ?? 0 >= configuration.earlyStop,
+        position.epoch <= configuration.epochs
+      {
+        return .stoppedEarly(epoch: epoch)
+      }
       if shouldStop(), position.epoch <= configuration.epochs { return .interrupted(epoch: position.epoch) }
     }
     return .finished
   }
 
-  private func finishEpoch(_ report: (Event) -> Void) throws {
+  /// One step; nil where its loss or gradient is not finite and such batches are left out.
+  private func take(_ batch: Batch, rate: Double, _ report: (Event) -> Void) throws -> StepReport? {
+    let skips = configuration.onNonFinite == .skip
+    let running = skips ? try session.state.read(.running) : []
+    do {
+      let step = try session.step(
+        images: batch.images, target: batch.masks, count: batch.count, learningRate: rate,
+        weightDecay: configuration.weightDecay, gradientClip: configuration.clipNorm > 0 ? configuration.clipNorm : nil,
+        averageDecay: configuration.average)
+      skipped = 0
+      return step
+    } catch let error as EngineError {
+      guard case .notFinite = error, skips, skipped < Self.mostSkipped else { throw error }
+      try session.state.write(running, to: .running)
+      skipped += 1
+      report(.skipped("\(error)", epoch: position.epoch))
+      return nil
+    }
+  }
+
+  /// Re-estimates batch norm statistics over the first batches of the next epoch's order, changed as in training.
+  private func recalibrate(_ loader: BatchLoader) throws {
+    guard configuration.recalibrate > 0 else { return }
+    let batches = try loader.epoch(position.epoch + 1)
+    var rest = configuration.recalibrate
+    try session.recalibrate {
+      guard rest > 0, let batch = try batches.next() else { return nil }
+      rest -= 1
+      return (batch.images, batch.count)
+    }
+  }
+
+  /// Validates and saves: the moving average where one is kept, with statistics of its own, else what was trained.
+  private func finishEpoch(_ loader: BatchLoader, _ report: (Event) -> Void, learningRate: Double) throws {
     let trainLoss = position.lossSum / Double(max(1, position.imagesDone))
     let start = monotonicSeconds()
-    let tally = hasValidation ? try validate(report) : nil
-    let scores = tally?.scores
-    let record = EpochRecord(
-      epoch: position.epoch, trainLoss: trainLoss, validation: scores, learningRate: configuration.learningRate,
-      seconds: position.secondsInEpoch + monotonicSeconds() - start)
-    history.add(record, groups: tally?.groupScores ?? [:])
-    let score = scores?.f1 ?? -trainLoss
-    let isBest = position.bestScore.map { score > $0 } ?? true
-    if isBest { position.bestScore = score }
-    position = Position(epoch: position.epoch + 1, bestScore: position.bestScore)
-    if isBest {
-      try Checkpoint.saveModel(
-        session.state, model: session.model, stepsTaken: session.stepsTaken, metadata: metadata(), to: directory.best)
+    let (record, isBest) = try session.withAveragedParameters {
+      try recalibrate(loader)
+      let (tally, changed) = hasValidation ? try validate(report) : (nil, nil)
+      let record = EpochRecord(
+        epoch: position.epoch, trainLoss: trainLoss, validation: tally?.scores, changed: changed,
+        learningRate: learningRate, seconds: position.secondsInEpoch + monotonicSeconds() - start)
+      history.add(record, groups: tally?.groupScores ?? [:])
+      let score = record.validation?.f1 ?? -trainLoss
+      let isBest = position.bestScore.map { score > $0 } ?? true
+      position = Position(
+        epoch: position.epoch + 1, bestScore: isBest ? score : position.bestScore,
+        epochsSinceBest: isBest ? 0 : (position.epochsSinceBest ?? 0) + 1)
+      if isBest { try saveModel(to: directory.best) }
+      try saveModel(to: directory.last)
+      return (record, isBest)
     }
     // The history before the resume file: a run killed between the two repeats the epoch and drops its line.
     try history.write(to: directory)
-    try save()
+    try saveResume()
     report(.epoch(record, isBest: isBest))
   }
 
-  private func validate(_ report: (Event) -> Void) throws -> ScoreTally {
+  /// Scores, and the share of pixels whose decision changed since the epoch before.
+  private func validate(_ report: (Event) -> Void) throws -> (ScoreTally, Double?) {
+    var now = Decisions()
     var tally = ScoreTally(threshold: 0.5)
     try eachBatch(
-      validation, patch: configuration.patch, batch: min(session.batch, validation.count),
+      validation, patch: configuration.patch, batch: min(session.shape.microBatch, validation.count),
       threads: configuration.threads, cacheBytes: 0
     ) { batch, done in
       let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)
-      tally.add(batch, logits: try session.predict(batch.images, shape: shape), pairs: validation)
+      let logits = try session.predict(batch.images, shape: shape)
+      tally.add(batch, logits: logits, pairs: validation)
+      now.add(logits)
       report(.validating(done: done, of: validation.count))
     }
-    return tally
+    let changed = now.changed(since: decisions)
+    decisions = now
+    return (tally, changed)
   }
 }
 

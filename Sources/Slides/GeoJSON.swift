@@ -48,7 +48,9 @@ public enum GeoJSON {
 
   // MARK: - Reading
 
-  /// The mask of all polygons in a file; a pixel is inside where its middle is, and holes are left open.
+  /// The mask of the polygons in a file; a pixel is inside where its middle is, and holes are left open.
+  ///
+  /// Where features are classified and some class has "glomerul" in its name, the others (tissue, say) are passed over.
   ///
   /// - Throws: `.damaged` for text that is no GeoJSON or has broken polygons. A file without polygons is an empty mask.
   static func readMask(_ path: String, width: Int, height: Int) throws(SlideError) -> RunMask {
@@ -91,6 +93,9 @@ public enum GeoJSON {
       throw SlideError(.damaged, path: path, reason: "it is no JSON text")
     }
     var polygons: [[Ring]] = []
+    // Those of features whose class is a glomerulus.
+    var glomeruli: [[Ring]] = []
+    var isGlomerulus = false
     var problem: String?
     func polygon(_ value: Any?) {
       guard let rings = value as? [Any], !rings.isEmpty else {
@@ -112,13 +117,19 @@ public enum GeoJSON {
         result.append(points)
       }
       polygons.append(result)
+      if isGlomerulus { glomeruli.append(result) }
     }
     func walk(_ value: Any, depth: Int) {
       if let list = value as? [Any] { return list.forEach { walk($0, depth: depth + 1) } }
       guard depth < 16, let object = value as? [String: Any] else { return }
       switch object["type"] as? String {
       case "FeatureCollection": walk(object["features"] ?? [], depth: depth + 1)
-      case "Feature": walk(object["geometry"] ?? [], depth: depth + 1)
+      case "Feature":
+        let properties = object["properties"] as? [String: Any]
+        let name = (properties?["classification"] as? [String: Any])?["name"] as? String
+        isGlomerulus = name?.lowercased().contains("glomerul") ?? false
+        walk(object["geometry"] ?? [], depth: depth + 1)
+        isGlomerulus = false
       case "GeometryCollection": walk(object["geometries"] ?? [], depth: depth + 1)
       case "Polygon": polygon(object["coordinates"])
       case "MultiPolygon": (object["coordinates"] as? [Any] ?? []).forEach { polygon($0) }
@@ -127,6 +138,6 @@ public enum GeoJSON {
     }
     walk(value, depth: 0)
     if let problem { throw SlideError(.damaged, path: path, reason: problem) }
-    return polygons
+    return glomeruli.isEmpty ? polygons : glomeruli
   }
 }

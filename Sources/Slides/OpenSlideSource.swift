@@ -19,8 +19,8 @@ public final class OpenSlideSource: SlideSource, @unchecked Sendable {
     guard let library = OpenSlideLibrary.shared else {
       throw SlideError(
         .unsupported, path: path,
-        reason: "it is no TIFF, PNG or JPEG file, and OpenSlide, which reads other scanners' formats, is not installed "
-          + "(Debian: libopenslide0)")
+        reason: "such a file is read by OpenSlide, which is not installed (Debian: libopenslide0); TIFF, SVS, PNG and JPEG "
+          + "files need nothing more")
     }
     guard let slide = library.open(path) else {
       throw SlideError(.unsupported, path: path, reason: "neither this program nor OpenSlide knows its format")

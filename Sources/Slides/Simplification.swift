@@ -1,22 +1,37 @@
-extension Polygon {
-  /// The polygon with fewer points, none of the old line further than `tolerance` from the new (Douglas & Peucker 1973).
+extension [Polygon] {
+  /// The polygons of one object with fewer points, none of the old line further than `tolerance` from the new (Douglas &
+  /// Peucker 1973).
   ///
-  /// Where that would make lines cross or touch, the tolerance is halved, in the end to 0: the result is as valid as what
-  /// was given.
-  public func simplified(tolerance: Double) -> Polygon {
+  /// Where that would make lines cross or touch, within a polygon or between two, the tolerance is halved, in the end to 0:
+  /// the result is as valid as what was given.
+  public func simplified(tolerance: Double) -> [Polygon] {
     var tolerance = tolerance
     while tolerance >= 0.25 {
-      let rings = ([exterior] + holes).map { Self.simplified($0, tolerance) }
-      let fewer = Polygon(exterior: rings[0], holes: Array(rings.dropFirst()))
-      if fewer.isSimple && signedArea(fewer.exterior) > 0 && fewer.holes.allSatisfy({ signedArea($0) < 0 }) {
-        return fewer
+      let fewer = map { polygon in
+        Polygon(
+          exterior: Polygon.simplified(polygon.exterior, tolerance),
+          holes: polygon.holes.map { Polygon.simplified($0, tolerance) })
       }
+      let keepSides = fewer.allSatisfy { polygon in
+        signedArea(polygon.exterior) > 0 && polygon.holes.allSatisfy { signedArea($0) < 0 }
+      }
+      if keepSides && fewer.areSimple { return fewer }
       tolerance /= 2
     }
     return self
   }
 
-  private static func simplified(_ ring: Ring, _ tolerance: Double) -> Ring {
+  /// Whether no two sides of any rings meet except neighbours at their common point, and each hole lies inside.
+  var areSimple: Bool {
+    Polygon.areApart(flatMap { [$0.exterior] + $0.holes })
+      && allSatisfy { polygon in
+        polygon.holes.allSatisfy { hole in hole.allSatisfy { OutlineTracer.contains(polygon.exterior, $0) } }
+      }
+  }
+}
+
+extension Polygon {
+  fileprivate static func simplified(_ ring: Ring, _ tolerance: Double) -> Ring {
     guard ring.count > 4 else { return ring }
     // A ring has no ends: it is halved at the point furthest from its first.
     let far = ring.indices.max { squared(ring[0], ring[$0]) < squared(ring[0], ring[$1]) } ?? 0
@@ -51,10 +66,10 @@ extension Polygon {
     return squared(p, Point(x: a.x + t * dx, y: a.y + t * dy)).squareRoot()
   }
 
-  /// Whether no two sides of any rings meet except neighbours at their common point, and each hole lies inside.
+  /// Whether no two sides of any rings meet except neighbours at their common point.
   ///
   /// Sides are compared where their ranges of y overlap, in the order of their upper ends.
-  var isSimple: Bool {
+  fileprivate static func areApart(_ rings: [Ring]) -> Bool {
     struct Side {
       let a, b: Point
       let ring, place, count: Int
@@ -62,7 +77,7 @@ extension Polygon {
       var bottom: Double { max(a.y, b.y) }
     }
     var sides: [Side] = []
-    for (number, ring) in ([exterior] + holes).enumerated() {
+    for (number, ring) in rings.enumerated() {
       guard ring.count >= 3 else { return false }
       for i in ring.indices {
         sides.append(Side(a: ring[i], b: ring[(i + 1) % ring.count], ring: number, place: i, count: ring.count))
@@ -81,7 +96,7 @@ extension Polygon {
         if Self.meet(one.a, one.b, two.a, two.b, areNeighbours: isNext) { return false }
       }
     }
-    return holes.allSatisfy { hole in hole.allSatisfy { OutlineTracer.contains(exterior, $0) } }
+    return true
   }
 
   /// Whether two sides have a point in common; neighbours, one besides their common end.

@@ -14,11 +14,14 @@ public struct SlideCanvas: Sendable {
   public let level: Int
   private let ratioX: Double
   private let ratioY: Double
+  private let readLimit: Double
 
-  public init(_ source: any SlideSource, downsample: Double) {
+  /// - Parameter readLimit: bytes of the slide that are read at once, if one canvas pixel doesn't need more.
+  public init(_ source: any SlideSource, downsample: Double, readLimit: Int = 96 << 20) {
     precondition(downsample > 0 && downsample.isFinite, "a canvas pixel has a size")
     self.source = source
     self.downsample = downsample
+    self.readLimit = Double(readLimit)
     width = Self.size(source.width, downsample)
     height = Self.size(source.height, downsample)
     // Sizes of levels are rounded, so a level of 16.002 serves a canvas of 16.
@@ -57,6 +60,11 @@ public struct SlideCanvas: Sendable {
 
   private func readInside(_ left: Int, _ top: Int, _ right: Int, _ bottom: Int) throws(SlideError) -> PixelBuffer {
     let size = source.levels[level]
+    // A coarse canvas of a slide without a pyramid would read much at once: it reads part after part, to the same pixels.
+    let sourceBytes = Double((right - left) * (bottom - top) * source.channels) * ratioX * ratioY
+    if sourceBytes > readLimit && max(right - left, bottom - top) > 1 {
+      return try readParts(left, top, right, bottom)
+    }
     if ratioX == 1 && ratioY == 1 && right <= size.width && bottom <= size.height {
       return try source.read(level: level, x: left, y: top, width: right - left, height: bottom - top)
     }
@@ -66,5 +74,26 @@ public struct SlideCanvas: Sendable {
       level: level, x: columns.source.lowerBound, y: rows.source.lowerBound, width: columns.source.count,
       height: rows.source.count)
     return pixels.resampled(columns: columns, rows: rows)
+  }
+
+  /// Two halves, along the longer side.
+  private func readParts(_ left: Int, _ top: Int, _ right: Int, _ bottom: Int) throws(SlideError) -> PixelBuffer {
+    let width = right - left, height = bottom - top, channels = source.channels
+    if height >= width {
+      let middle = top + height / 2
+      let upper = try readInside(left, top, right, middle), lower = try readInside(left, middle, right, bottom)
+      return PixelBuffer(width: width, height: height, channels: channels, bytes: upper.bytes + lower.bytes)
+    }
+    let middle = left + width / 2
+    let sides = [try readInside(left, top, middle, bottom), try readInside(middle, top, right, bottom)]
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(width * height * channels)
+    for row in 0..<height {
+      for side in sides {
+        let rowBytes = side.width * channels
+        bytes += side.bytes[row * rowBytes..<(row + 1) * rowBytes]
+      }
+    }
+    return PixelBuffer(width: width, height: height, channels: channels, bytes: bytes)
   }
 }

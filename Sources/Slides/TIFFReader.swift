@@ -96,17 +96,9 @@ final class TIFFReaderPool: Sendable {
   init(_ path: String) { self.path = path }
 
   func with<Result>(_ body: (TIFFReader) throws(SlideError) -> Result) throws(SlideError) -> Result {
-    let lent = Lent()
-    idle.change { lent.reader = $0.readers.popLast() }
     let reader: TIFFReader
-    if let known = lent.reader { reader = known } else { reader = try TIFFReader(path) }
-    lent.reader = reader
-    defer { idle.change { idle in if let reader = lent.reader { idle.readers.append(reader) } } }
+    if let known = idle.change({ $0.readers.popLast() }) { reader = known } else { reader = try TIFFReader(path) }
+    defer { idle.change { $0.readers.append(reader) } }
     return try body(reader)
-  }
-
-  /// Carries a reader out of and into the monitor.
-  private final class Lent: @unchecked Sendable {
-    var reader: TIFFReader?
   }
 }

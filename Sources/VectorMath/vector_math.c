@@ -301,6 +301,10 @@ CLONES void vm_adam(float *p, float *m, float *v, const float *g, int64_t count,
   }
 }
 
+CLONES void vm_moving_average(float *average, const float *x, int64_t count, float rate) {
+  for (int64_t i = 0; i < count; i++) average[i] += rate * (x[i] - average[i]);
+}
+
 CLONES void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, float a, float b) {
   // Eight independent vectors of 16: enough to hide the latency of two multiply-adds a cycle.
   typedef float vector __attribute__((vector_size(64), aligned(4), may_alias));

@@ -17,8 +17,9 @@ import Testing
   private typealias Running = (process: Process, out: Pipe, err: Pipe)
   private typealias Ended = (code: Int32, out: String, err: String)
 
-  private func start(_ arguments: [String]) throws -> Running {
+  private func start(_ arguments: [String], environment: [String: String] = [:]) throws -> Running {
     let process = Process()
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
     process.executableURL = program
     process.arguments = arguments
@@ -70,12 +71,66 @@ import Testing
     #expect(flops > 3_000_000_000_000 && flops < 3_200_000_000_000)
   }
 
+  /// Planned alone: nothing of it is allocated.
+  @Test func theFullSizeFitsALimitOfFiveGibibytes() throws {
+    let result = try run("plan", "--patch", "2048", "--base", "64", "--device", "cpu", "--memory-limit", "5GiB", "--json", "-")
+    #expect(result.code == 0)
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
+    #expect(object["fits"] as? Bool == true)
+    #expect(try #require(object["peak_bytes"] as? Int) <= 5 << 30)
+    let (again, step) = (try #require(object["flops_recomputed"] as? Int), try #require(object["flops_step"] as? Int))
+    #expect(again > 0 && again * 4 < step)
+  }
+
   @Test func devicesListTheCPUPath() throws {
     let result = try run("devices", "--json", "-")
     #expect(result.code == 0)
     let object = try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
     #expect((object["cpu"] as? String)?.contains("OpenBLAS") == true)
     #expect(object["auto"] is String)
+  }
+
+  /// A driver that OCL_ICD_FILENAMES alone names is found, whichever loader there is.
+  @Test func devicesOfANamedDriverAreListed() throws {
+    let icd = try String(contentsOfFile: "/etc/OpenCL/vendors/pocl.icd", encoding: .utf8)
+    let library = try #require(icd.split(separator: "\n").first.map(String.init))
+    let empty = FileManager.default.temporaryDirectory.appendingPathComponent("vendors-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: empty) }
+    func devices(_ environment: [String: String]) throws -> [String: Any] {
+      let result = finish(try start(["devices", "--json", "-"], environment: environment))
+      #expect(result.code == 0, "\(result.err)")
+      return try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
+    }
+    let none = try devices(["OCL_ICD_VENDORS": empty])
+    #expect((none["devices"] as? [Any])?.isEmpty == true)
+    let named = try devices(["OCL_ICD_VENDORS": empty, "OCL_ICD_FILENAMES": library])
+    #expect((named["devices"] as? [Any])?.count == 1)
+    #expect((named["added_drivers"] as? [[String: String]])?.first?["library"] == library)
+  }
+
+  /// With seconds to take it ends in time, and says of every section what came of it.
+  @Test func nodeReportKeepsItsBudget() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("node-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let start = Date()
+    let result = try run("node-report", "-o", folder, "--budget", "8s", "--device", "cpu")
+    #expect(result.code == 0, "\(result.err)")
+    #expect(Date().timeIntervalSince(start) < 30)
+    let text = try String(contentsOfFile: folder + "/report.jsonl", encoding: .utf8)
+    let sections = try text.split(separator: "\n").map { line in
+      try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+    }
+    let outcomes = Dictionary(
+      uniqueKeysWithValues: sections.map { ($0["section"] as? String ?? "", $0["outcome"] as? String ?? "") })
+    #expect(outcomes["machine"] == "done" && outcomes["devices"] == "done")
+    for name in ["doctor", "roof", "step-256", "step-2048", "memory-256", "torch", "check", "training", "operations-2048"] {
+      #expect(outcomes[name] != nil, "\(name) is missing")
+      #expect(outcomes[name] != "failed", "\(result.err)")
+    }
+    #expect(outcomes["operations-2048"] == "skipped")
+    let again = try run("node-report", "-o", folder, "--budget", "1s")
+    #expect(again.code == 1 && again.err.contains("holds a report already"))
   }
 
   // MARK: Benchmarks
@@ -174,6 +229,9 @@ import Testing
       expectOneSentence(try run(["train", data, "-o", folder + "/a", "--resume"] + small), "holds no run to resume")
       expectOneSentence(try run(["train", data, "-o", folder + "/a", "--patch", "100"]), "patch", "16")
       expectOneSentence(try run("train", data, "--patch", "8192", "--base", "512", "-o", folder + "/a", "--device", "cpu"), "GiB")
+      expectOneSentence(
+        try run(["train", data, "-o", folder + "/a", "--memory-limit", "1MiB"] + small), "1.00 MiB", "would fit: --base 2")
+      expectOneSentence(try run(["train", data, "-o", folder + "/a", "--memory-limit", "much"] + small), "memory_limit", "5GiB")
       expectOneSentence(try run("evaluate", folder, data, "--device", "cpu"), "no finished run")
       expectOneSentence(try run("evaluate", config, data, "--device", "cpu"), "run.yaml")
       expectOneSentence(try run("evaluate", folder, data, "--json", folder + "/no/such.json"), "there is no folder")
@@ -224,6 +282,55 @@ import Testing
       #expect(files == ["s09_0_0_0_mask.png", "s09_0_0_0_panel.png", "s09_0_0_0_probability.png"])
       expectOneSentence(try run(["train", data, "-o", folder + "/run"] + small), "holds a run already")
     }
+  }
+
+  /// A slide cut into patches, a model trained on them, and the slide segmented and scored by it.
+  @Test func fromSlideToSlide() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let slides = folder + "/train/DN"
+    #expect(try run("data", "synth", slides, "--slide", "--size", "1024").code == 0)
+    let cut = try run("patch", folder + "/train", "-o", folder + "/patches", "--patch-size", "256", "--overlap", "25%")
+    #expect(cut.code == 0 && cut.out.contains("patches of 25 positions on 1 slides"), "\(cut.err)")
+    let inspected = try run(
+      "data", "inspect", folder + "/patches", "--sheet", folder + "/sheet.png", "--csv", folder + "/counts.csv")
+    #expect(inspected.code == 0 && inspected.out.contains("train/DN/synthetic"), "\(inspected.err)")
+    #expect(FileManager.default.fileExists(atPath: folder + "/sheet.png"))
+    let trained = try run(["train", folder + "/patches", "-o", folder + "/run", "--epochs", "1"] + small)
+    #expect(trained.code == 0, "\(trained.err)")
+
+    let segment = ["segment", folder + "/run", folder + "/train", "-o", folder + "/masks", "--device", "cpu"]
+    let first = try run(segment)
+    #expect(first.code == 0 && first.out.contains("synthetic: "), "\(first.err)")
+    // The model knows that its patches were 256 pixels before they were resized.
+    let summary = try String(contentsOfFile: folder + "/masks/synthetic.json", encoding: .utf8)
+    #expect(summary.contains("window 256 to 32") && summary.contains("\"microns_per_pixel\" : 0.5"))
+    let again = try run(segment)
+    #expect(again.code == 0 && again.out.contains("(done before)"))
+    try Data([0x49, 0x49, 42, 0, 1]).write(to: URL(fileURLWithPath: slides + "/broken_wsi.tiff"))
+    let broken = try run(segment)
+    #expect(broken.code == 1 && broken.err.contains("broken_wsi.tiff: ") && broken.out.contains("synthetic"))
+    #expect(broken.err.contains("1 of 2 slides could not be segmented"))
+    try FileManager.default.removeItem(atPath: slides + "/broken_wsi.tiff")
+
+    let scored = try run(
+      "evaluate", folder + "/run", folder + "/train", "--device", "cpu", "-o", folder + "/masks", "--json", "-")
+    #expect(scored.code == 0, "\(scored.err)")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(scored.out.utf8)) as? [String: Any])
+    let mean = try #require(object["mean"] as? [String: Any])
+    #expect(mean["pixels"] is [String: Any] && mean["annotated"] is Int && object["protocol"] as? String == "slides")
+    let challenge = try run(
+      "evaluate", folder + "/run", folder + "/train", "--kpis", "--scale", "1", "--patch-size", "256", "--device", "cpu")
+    #expect(challenge.code == 0 && challenge.out.contains("mean of 1 slides"), "\(challenge.err)")
+  }
+
+  @Test func slideUsageErrors() throws {
+    #expect(try run("patch", "x.tiff", "-o", "y", "--overlap", "100%").code == 64)
+    #expect(try run("patch", "x.tiff", "-o", "y", "--scale", "1", "--mpp", "1").code == 64)
+    #expect(try run("segment", "m", "x.tiff", "-o", "y", "--tta", "3").code == 64)
+    #expect(try run("evaluate", "m", "x", "--kpis", "--overlap", "10%").code == 64)
+    expectOneSentence(try run("patch", "/no/such.tiff", "-o", "/tmp/none"), "/no/such.tiff", "no such slide")
+    expectOneSentence(try run("segment", "/no/model", "/no/such.tiff", "-o", "/tmp/none"), "/no/such.tiff")
   }
 
   /// A signal finishes the step, saves and exits with 0; the run that goes on from there ends as if there had been none.

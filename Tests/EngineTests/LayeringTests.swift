@@ -53,11 +53,24 @@ import Testing
   }
 
   @Test func modulesImportOneWay() throws {
-    for folder in ["Sources/Images", "Sources/Datasets", "Sources/Engine"] {
+    for folder in ["Sources/Images", "Sources/Slides", "Sources/Datasets", "Sources/Engine"] {
       for file in try Sources.files(under: folder) {
         #expect(
           !file.imports.contains("App") && !file.imports.contains("OpSuite"), "\(file.path) imports \(file.imports)")
         if folder != "Sources/Engine" { #expect(!file.imports.contains("Engine"), "\(file.path) imports Engine") }
+      }
+    }
+  }
+
+  /// libtiff and OpenSlide stay inside Slides.
+  @Test func slidesAloneReadTIFF() throws {
+    for folder in ["Sources/Images", "Sources/Datasets", "Sources/Runs", "Sources/App", "Sources/Slides"] {
+      for file in try Sources.files(under: folder) {
+        let reads = file.imports.contains("TIFFBridge") || file.text.contains("dlopen")
+        #expect(!reads || folder == "Sources/Slides", "\(file.path) reads TIFF or OpenSlide itself")
+        if folder == "Sources/Slides" {
+          #expect(file.imports.isDisjoint(with: ["Datasets", "Runs", "App"]), "\(file.path) imports \(file.imports)")
+        }
       }
     }
   }

@@ -159,6 +159,29 @@ import Testing
       of: { Reference.batchNormTraining(x, weight: weight, bias: $0).y }, along: r)
   }
 
+  @Test func groupNorm() {
+    let x = Tensor64(random: [2, 4, 3, 3], seed: 1, in: 1...3)
+    let weight = Tensor64(random: [4], seed: 2)
+    let bias = Tensor64(random: [4], seed: 3)
+    let r = Tensor64(random: x.shape, seed: 4)
+    let (gradX, gradWeight, gradBias) = Reference.groupNormGradients(x: x, channelsPerGroup: 2, weight: weight, gradY: r)
+    expectGradient(
+      "x", gradX, at: x, of: { Reference.groupNorm($0, channelsPerGroup: 2, weight: weight, bias: bias) }, along: r)
+    expectGradient(
+      "weight", gradWeight, at: weight,
+      of: { Reference.groupNorm(x, channelsPerGroup: 2, weight: $0, bias: bias) }, along: r)
+    expectGradient(
+      "bias", gradBias, at: bias, of: { Reference.groupNorm(x, channelsPerGroup: 2, weight: weight, bias: $0) }, along: r)
+    // With one group of all channels, γ = 1, β = 0: the mean is 0 and the variance 1.
+    let y = Reference.groupNorm(
+      x, channelsPerGroup: 4, weight: Tensor64([4], repeating: 1), bias: Tensor64(zeros: [4]), eps: 0)
+    for image in 0..<2 {
+      let values = y.values[image * 36..<(image + 1) * 36]
+      #expect(abs(values.reduce(0, +)) < 1e-12)
+      #expect(abs(values.reduce(0) { $0 + $1 * $1 } / 36 - 1) < 1e-12)
+    }
+  }
+
   /// The fused view gives the same as its parts, and its gradients are those of the whole.
   ///
   /// The seed keeps every normalised value further from ReLU's kink than the differences' step; this is checked.

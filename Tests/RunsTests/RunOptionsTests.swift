@@ -36,7 +36,7 @@ import Testing
     #expect(text.hasPrefix("# glomseg \(glomsegVersion)\n"))
     #expect(text.contains("\ndice_smooth: 1.0e-06\n"))
     #expect(text.contains("\nbce_weight: 0.8\n"))
-    #expect(text.contains("\ndevice: \"auto\"\n"))
+    #expect(text.contains("\ndevice: auto\n"))
   }
 
   @Test func wrongKindIsNamed() {
@@ -57,10 +57,23 @@ import Testing
     }
   }
 
+  @Test(arguments: [("micro_batch", "0"), ("memory_limit", "lots")])
+  func nonsenseAboutMemoryIsNamed(_ name: String, _ value: String) throws {
+    let options = try RunOptions.parse("\(name): \(value)\n", path: "a.yaml")
+    #expect {
+      try RunConfiguration(options)
+    } throws: { error in
+      "\(error)".hasPrefix(name)
+    }
+  }
+
   @Test func effectiveSettingsReadBack() throws {
     var options = RunOptions()
     options.patch = 512
     options.seed = .max
+    options.batch = 8
+    options.micro_batch = 3
+    options.memory_limit = "4800MB"
     options.learning_rate = 1.25e-5
     options.device = "yes: 1"
     let configuration = try RunConfiguration(options)

@@ -16,17 +16,19 @@ import Testing
     return try PatchDataset.scan(root: path).verified()
   }
 
-  private func configuration(epochs: Int) throws -> RunConfiguration {
+  private func configuration(epochs: Int, _ more: String = "") throws -> RunConfiguration {
     try RunConfiguration(
       RunOptions.parse(
-        "patch: 32\nbase: 4\nbatch: 2\nepochs: \(epochs)\nlearning_rate: 0.001\nflips: true\nturns: true\ncontrast: 0.2\nseed: 5",
+        more + "\npatch: 32\nbase: 4\nbatch: 2\nepochs: \(epochs)\nlearning_rate: 0.001\nflips: true\nturns: true\ncontrast: 0.2\nseed: 5",
         path: "test.yaml"))
   }
 
   private func bytes(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
 
-  @Test func resumingGivesTheBytesOfAnUninterruptedRun() throws {
+  @Test(arguments: ["", "average: 0.9\nrecalibrate: 2\nclip_norm: 0.5\nbalance: both\non_nonfinite: skip"])
+  func resumingGivesTheBytesOfAnUninterruptedRun(_ more: String) throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
+    func configuration(epochs: Int) throws -> RunConfiguration { try self.configuration(epochs: epochs, more) }
     let data = try dataset()
     for (index, backend) in try DeviceSelection.all().enumerated() {
       let whole = RunDirectory(folder + "/whole\(index)")
@@ -55,11 +57,46 @@ import Testing
       #expect(try bytes(whole.groupHistory) == bytes(parts.groupHistory))
       let lines = try String(contentsOfFile: whole.groupHistory, encoding: .utf8).split(separator: "\n")
       #expect(lines.count == 1 + 3 * 2, "three epochs of the two validation patches' groups")
+      #expect(last.history.records.map(\.changed) == straight.history.records.map(\.changed))
+      #expect(last.history.records.map { $0.changed != nil } == [false, true, true])
       #expect(last.history.records.map(\.trainLoss) == straight.history.records.map(\.trainLoss), "\(backend.name)")
       for (a, b) in [(whole.last, parts.last), (whole.best, parts.best), (whole.resume, parts.resume)] {
         #expect(try bytes(a) == bytes(b), "\(backend.name): \(a) and \(b) differ")
       }
     }
+  }
+
+  /// Seven patches in batches of three are parts of 2, 1, 2, 1 and 1, within less memory than they would take.
+  @Test func resumingIsExactWithMicroBatchesAndALimit() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    func configuration(_ limit: String) throws -> RunConfiguration {
+      try RunConfiguration(
+        RunOptions.parse("batch: 3\nmicro_batch: 2\nmemory_limit: \(limit)\n", path: "test.yaml")
+          .over(self.configuration(epochs: 2).options))
+    }
+    let whole = RunDirectory(folder + "/whole")
+    try whole.create()
+    let straight = try TrainingRun(
+      configuration("auto"), data: data, directory: whole, backend: CPUBackend(), resuming: false)
+    #expect(try straight.run(shouldStop: { false }, report: { _ in }) == .finished)
+    #expect(straight.session.stepsTaken == 6)
+
+    let report = straight.session.plan.report
+    let limit = "\(report.peakBytes - report.arenaBytes / 10)B"
+    let parts = RunDirectory(folder + "/parts")
+    try parts.create()
+    var steps = 0
+    let first = try TrainingRun(
+      configuration(limit), data: data, directory: parts, backend: CPUBackend(), resuming: false)
+    #expect(first.session.plan.report.flopsRecomputed > 0)
+    let outcome = try first.run(shouldStop: { steps >= 4 }) { event in if case .step = event { steps += 1 } }
+    #expect(outcome == .interrupted(epoch: 2))
+    // How much memory there is changes nothing, so a run can go on with another limit.
+    let last = try TrainingRun(
+      configuration("auto"), data: data, directory: parts, backend: CPUBackend(), resuming: true)
+    #expect(try last.run(shouldStop: { false }, report: { _ in }) == .finished)
+    for (a, b) in [(whole.last, parts.last), (whole.resume, parts.resume)] { #expect(try bytes(a) == bytes(b), "\(a) and \(b) differ") }
   }
 
   @Test func aRunGoesOnOnlyOverTheSamePatchesInTheSameOrder() throws {
@@ -69,7 +106,7 @@ import Testing
     try directory.create()
     _ = try TrainingRun(configuration(epochs: 1), data: data, directory: directory, backend: CPUBackend(), resuming: false)
       .run(shouldStop: { false }, report: { _ in })
-    for change in ["batch: 3", "seed: 6", "base: 8", "patch: 48"] {
+    for change in ["batch: 3", "micro_batch: 1", "seed: 6", "base: 8", "patch: 48"] {
       let changed = try RunConfiguration(RunOptions.parse(change, path: "c").over(configuration(epochs: 2).options))
       let name = change.prefix { $0 != ":" }
       #expect {
@@ -84,6 +121,68 @@ import Testing
       try TrainingRun(configuration(epochs: 2), data: other, directory: directory, backend: CPUBackend(), resuming: true)
     } throws: { error in
       "\(error)".contains("other training patches")
+    }
+  }
+
+  @Test func trainingStopsWhereNothingGetsBetter() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    // At this rate nothing is learnt, and the first epoch stays the best.
+    let run = try TrainingRun(
+      RunConfiguration(RunOptions.parse("early_stop: 2\nlearning_rate: 1.0e-30", path: "c").over(configuration(epochs: 9).options)),
+      data: dataset(), directory: directory, backend: CPUBackend(), resuming: false)
+    var best = 0
+    let outcome = try run.run(shouldStop: { false }) { event in
+      if case .epoch(let record, let isBest) = event, isBest { best = record.epoch }
+    }
+    #expect(outcome == .stoppedEarly(epoch: best + 2))
+    #expect(run.history.records.count == best + 2)
+  }
+
+  /// A rate that throws the parameters out of range: every batch after the first is left out, until there were too many.
+  @Test func batchesThatAreNotFiniteAreLeftOutWhereAsked() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    for backend in try DeviceSelection.all() {
+      for (word, expected) in [("stop", 0), ("skip", 10)] {
+        let directory = RunDirectory(folder + "/\(word)\(backend.name.hashValue)")
+        try directory.create()
+        let options = try RunOptions.parse("on_nonfinite: \(word)\nlearning_rate: 1.0e38", path: "c")
+        let run = try TrainingRun(
+          RunConfiguration(options.over(configuration(epochs: 9).options)), data: data, directory: directory, backend: backend,
+          resuming: false)
+        var skipped = 0
+        #expect(throws: EngineError.self) {
+          try run.run(shouldStop: { false }) { event in
+            if case .skipped(let reason, _) = event {
+              #expect(reason.contains("not finite"))
+              skipped += 1
+            }
+          }
+        }
+        #expect(skipped == expected, "\(backend.name)")
+      }
+    }
+  }
+
+  @Test func runsUseTheGroupsAndTheShareThatWereAskedFor() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    let group = try #require(data.pairs(in: .train).first?.group)
+    let count = data.pairs(in: .train).filter { $0.group == group }.count
+    let run = try TrainingRun(
+      configuration(epochs: 1, "train_groups: [\(group)]\nsubset: 0.5"), data: data, directory: directory,
+      backend: CPUBackend(), resuming: false)
+    #expect(run.trainingCount == max(1, Int((Double(count) / 2).rounded())))
+    #expect {
+      try TrainingRun(
+        configuration(epochs: 1, "train_groups: [nowhere]"), data: data, directory: directory, backend: CPUBackend(),
+        resuming: false)
+    } throws: { error in
+      "\(error)".contains("nowhere") && "\(error)".contains(group)
     }
   }
 

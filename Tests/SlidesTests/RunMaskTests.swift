@@ -161,24 +161,53 @@ import Testing
     let objects = MaskObjects(mask)
     let exact = objects.outlines(mask)[0][0]
     for tolerance in [1.0, 2, 8] {
-      let fewer = exact.simplified(tolerance: tolerance)
-      #expect(fewer.isSimple)
+      let fewer = [exact].simplified(tolerance: tolerance)[0]
+      #expect([fewer].areSimple)
       #expect(fewer.holes.count == 1)
       #expect(fewer.exterior.count < exact.exterior.count / 4)
       #expect(abs(fewer.area / exact.area - 1) < 0.01 * tolerance)
     }
     // The smallest things keep their points.
     let dot = Polygon(exterior: [.init(x: 0, y: 0), .init(x: 1, y: 0), .init(x: 1, y: 1), .init(x: 0, y: 1)], holes: [])
-    #expect(dot.simplified(tolerance: 5) == dot)
+    #expect([dot].simplified(tolerance: 5) == [dot])
   }
 
   @Test(arguments: cases.prefix(20))
   func simplificationNeverCrosses(_ one: (width: Int, height: Int, seed: UInt64)) {
     let bits = Pictures.shapes(width: one.width, height: one.height, seed: one.seed)
     let mask = RunMask(width: one.width, height: one.height, bits: bits)
-    for polygon in MaskObjects(mask).outlines(mask).joined() {
-      let fewer = polygon.simplified(tolerance: 2)
-      #expect(fewer == polygon || fewer.isSimple)
+    for polygons in MaskObjects(mask).outlines(mask) {
+      let fewer = polygons.simplified(tolerance: 2)
+      #expect(fewer == polygons || fewer.areSimple)
+    }
+  }
+
+  /// Parts of one object that touch at a corner may cross each other when each is simplified alone.
+  @Test func partsOfAnObjectStayApart() {
+    let zigzag = (0..<30).map { Point(x: Double($0 * 2), y: Double($0 % 2)) }
+    let upper = Polygon(exterior: [.init(x: 58, y: -20)] + zigzag.reversed() + [.init(x: 0, y: -20)], holes: [])
+    let lower = Polygon(exterior: zigzag.map { .init(x: $0.x, y: $0.y + 0.5) } + [.init(x: 58, y: 30), .init(x: 0, y: 30)], holes: [])
+    let both = [upper, lower].map { polygon in
+      signedArea(polygon.exterior) > 0 ? polygon : Polygon(exterior: polygon.exterior.reversed(), holes: [])
+    }
+    #expect(both.areSimple)
+    let fewer = both.simplified(tolerance: 4)
+    #expect(fewer.areSimple && fewer.count == 2)
+  }
+
+  /// As QuPath exports annotations: a list of features, of several classes.
+  @Test func otherClassesArePassedOver() throws {
+    let folder = try TemporaryFolder()
+    func square(_ x: Int, _ name: String?) -> String {
+      let properties = name.map { #"{"classification":{"name":"\#($0)"}}"# } ?? "{}"
+      return #"{"type":"Feature","properties":\#(properties),"geometry":{"type":"Polygon","coordinates":"#
+        + "[[[\(x),0],[\(x + 2),0],[\(x + 2),2],[\(x),2],[\(x),0]]]}}"
+    }
+    for (features, area) in [
+      ([square(0, "Tissue"), square(3, "Glomeruli"), square(6, nil)], 4), ([square(0, "A"), square(3, nil)], 8),
+    ] {
+      let path = try folder.file("a.geojson", Array("[\(features.joined(separator: ","))]".utf8))
+      #expect(try RunMask.read(path, width: 10, height: 5).area == area)
     }
   }
 

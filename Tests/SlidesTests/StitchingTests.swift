@@ -160,6 +160,16 @@ import Testing
     }
   }
 
+  @Test(arguments: [1.0, 2.5, 8], [100, 1000, 20_000])
+  func readingPartAfterPartGivesTheSamePixels(_ downsample: Double, _ limit: Int) throws {
+    let source = try slide(Pictures.noise(width: 131, height: 97, channels: 3, seed: 8), levels: 1)
+    let whole = SlideCanvas(source, downsample: downsample)
+    let parts = SlideCanvas(source, downsample: downsample, readLimit: limit)
+    #expect(
+      try parts.read(x: 0, y: 0, width: whole.width, height: whole.height)
+        == whole.read(x: 0, y: 0, width: whole.width, height: whole.height))
+  }
+
   /// The same filter as the one that patches are scaled with for training.
   @Test func aWholeFactorIsResizing() throws {
     let image = Pictures.noise(width: 120, height: 80, channels: 3, seed: 2)

@@ -12,6 +12,8 @@ public struct OperationBenchmark: Sendable {
   /// How often a step runs it.
   public private(set) var occurrences = 1
   private let node: SingleNode
+  /// Beyond the caches of common devices: 128 MiB.
+  private static let cacheElements = 1 << 25
 
   /// The distinct operations of a step, in the order in which it runs them: taken from the training graph's own nodes.
   public static func all(patch: Int, base: Int, batch: Int) throws(EngineError) -> [OperationBenchmark] {
@@ -19,7 +21,7 @@ public struct OperationBenchmark: Sendable {
     var found: [OperationBenchmark] = []
     var known: [String: Int] = [:]
     for node in graph.nodes {
-      let single = SingleNode(node, of: graph)
+      let single = SingleNode(node, of: graph, evicting: cacheElements)
       if let index = known[single.signature] {
         found[index].occurrences += 1
       } else {
@@ -40,7 +42,7 @@ public struct OperationBenchmark: Sendable {
     self.node = single
   }
 
-  /// Runs it up to `runs` times while `seconds` last, at least three times, after once to warm up.
+  /// Runs it with its operands in memory, not in a cache, up to `runs` times while `seconds` last, at least three times, after once to warm up.
   ///
   /// - Throws: `.memory` where the device can't hold its operands.
   public func measure(on backend: any Backend, runs: Int, seconds: Double) throws(EngineError) -> Timing {

@@ -9,6 +9,8 @@ public final class StepBenchmark {
   /// Seconds from nothing to a loaded plan: planning, allocation, programs.
   public let loadSeconds: Double
   private let executable: any Executable
+  /// Times that the plan's forward and backward run in a step.
+  private let runs: Double
   private let work: () throws(EngineError) -> Void
   /// What was resident before the plan was made, bytes.
   private let residentBefore: Int
@@ -17,9 +19,11 @@ public final class StepBenchmark {
 
   /// - Parameters:
   ///   - base: nil follows the patch.
+  ///   - microBatch: images on the device at one time; all of the batch where nil.
   ///   - inference: forward alone, with running statistics; a training step otherwise.
   public init(
-    patch: Int, base: Int?, batch: Int, inference: Bool = false, backend: any Backend
+    patch: Int, base: Int?, batch: Int, microBatch: Int? = nil, memoryLimit: MemoryLimit = .automatic,
+    inference: Bool = false, backend: any Backend
   ) throws(EngineError) {
     let model = VariableUNet(base: base ?? VariableUNet.base(forPatch: patch))
     self.model = model
@@ -28,12 +32,18 @@ public final class StepBenchmark {
     var random = RandomSource(state: 7)
     let images = (0..<batch * VariableUNet.inputChannels * patch * patch).map { _ in Float(random.unit()) }
     let target: [Float] = (0..<(inference ? 0 : batch * patch * patch)).map { _ in random.unit() < 0.1 ? 1 : 0 }
+    // A first kernel, so that the driver's compiler and threads are there before: they are no part of the plan.
+    var copy = Graph()
+    let x = copy.source("x", .vector(1024), .input)
+    copy.keep(try copy.apply(RoofCopy(), [x])[0])
+    _ = try GraphRunner(copy, inputs: [x], on: backend, purpose: "a copy").time(runs: 1, seconds: 0)
     residentBefore = ProcessMemory.residentBytes()
     let start = monotonicSeconds()
     if inference {
       let graph = try InferenceGraph(model, batch: batch, height: patch, width: patch)
       let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits)
-      try plan.requireFit(backend.traits, purpose: "inference of \(batch) x \(patch) x \(patch) at base \(model.base) on \(backend.name)")
+      runs = 1
+      try plan.requireFit(within: memoryLimit.bytes(on: backend), purpose: "inference of \(batch) x \(patch) x \(patch) at base \(model.base) on \(backend.name)")
       let state = try backend.makeState(graph.layout, slabs: InferenceGraph.slabs)
       let weights = (0..<graph.layout.count(of: .parameters)).map { _ in Float(random.unit() - 0.5) * 0.1 }
       try state.write(weights, to: .parameters)
@@ -47,8 +57,10 @@ public final class StepBenchmark {
         _ = try executable.read(graph.logits)
       }
     } else {
-      let session = try TrainingSession(model, batch: batch, height: patch, width: patch, on: backend)
-      executable = try session.mainStep.executable
+      let session = try TrainingSession(
+        model, batch: batch, microBatch: microBatch, height: patch, width: patch, on: backend, memoryLimit: memoryLimit)
+      runs = Double(batch) / Double(session.shape.microBatch)
+      executable = session.mainStep.executable
       plan = session.plan
       work = { () throws(EngineError) in
         _ = try session.step(images: images, target: target, count: batch, learningRate: 1e-4)
@@ -64,8 +76,11 @@ public final class StepBenchmark {
   /// OpenCL does not count.
   public var measuredBytes: Int? { usesProcessMemory ? ProcessMemory.highWaterBytes() - residentBefore : nil }
 
-  /// Floating-point operations of a step, as the operations count them.
-  public var flops: Int { plan.graph.nodes.reduce(0) { $0 + $1.operation.cost(plan.graph.io($1)).flops } }
+  /// Floating-point operations of a step, as the operations count them; what is done again to save memory is not counted.
+  public var flops: Int {
+    let report = plan.report
+    return Int(Double(report.flopsForward + report.flopsBackward) * runs)
+  }
 
   /// Runs one step and returns its seconds.
   public func step() throws(EngineError) -> Double {

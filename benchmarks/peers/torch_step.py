@@ -32,7 +32,7 @@ def parse_arguments():
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32",
                         help="fp32: no TF32 anywhere; tf32: convolutions and products in TF32; bf16: autocast")
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
-    parser.add_argument("--inference", action="store_true", help="forward and sigmoid alone, in inference mode")
+    parser.add_argument("--inference", action="store_true", help="forward alone, to logits, in inference mode")
     parser.add_argument("--serve", action="store_true", help='one step for each line "step" on stdin')
     arguments = parser.parse_args()
     if arguments.patch % 16 or arguments.patch <= 0:
@@ -79,7 +79,7 @@ def make_step(arguments):
 
     def infer():
         with torch.inference_mode(), autocast():
-            torch.sigmoid(run(x).float())
+            run(x).float()
 
     work = infer if arguments.inference else train
 

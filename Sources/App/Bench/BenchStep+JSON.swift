@@ -16,8 +16,10 @@ struct BenchStep: Encodable {
   let seconds_median: Double
   let seconds_min: Double
   let gflops: Double
+  /// Of one run of the plan, done again to save memory; not in `gflops`.
+  let flops_recomputed: Int
   let peak_bytes_planned: Int
-  let peak_bytes_measured: Int?
+  let peak_bytes_measured: NumberOrNull
   /// Of the median step.
   let seconds_operations: Double
   let seconds_rest: Double
@@ -49,8 +51,9 @@ struct BenchStep: Encodable {
     seconds_median = timing.median
     seconds_min = timing.least
     gflops = Double(step.flops) / timing.median / 1e9
+    flops_recomputed = step.plan.report.flopsRecomputed
     peak_bytes_planned = step.plannedBytes
-    peak_bytes_measured = step.measuredBytes
+    peak_bytes_measured = NumberOrNull(value: step.measuredBytes)
     let sample = StepBenchmark.medianSample(samples)
     seconds_operations = sample.nodes.reduce(0, +)
     seconds_rest = sample.rest
@@ -69,7 +72,7 @@ struct BenchAnswer: Encodable {
   let seconds_load: Double
   let seconds_first: Double
   let peak_bytes_planned: Int
-  let peak_bytes_measured: Int?
+  let peak_bytes_measured: NumberOrNull
   let device: String
   let driver: String
 
@@ -81,8 +84,18 @@ struct BenchAnswer: Encodable {
     self.seconds_load = seconds_load
     self.seconds_first = seconds_first
     self.peak_bytes_planned = peak_bytes_planned
-    self.peak_bytes_measured = peak_bytes_measured
+    self.peak_bytes_measured = NumberOrNull(value: peak_bytes_measured)
     self.device = device.device
     driver = device.driver
+  }
+}
+
+/// A number, or null where it is not known, so that the key is always there.
+struct NumberOrNull: Encodable {
+  let value: Int?
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    if let value { try container.encode(value) } else { try container.encodeNil() }
   }
 }

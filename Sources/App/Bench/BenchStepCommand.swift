@@ -14,7 +14,10 @@ struct BenchStepCommand: ParsableCommand {
       """)
 
   @OptionGroup var size: BenchSize
+  @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
+  @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit = .automatic
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
+  @Option(help: "Seconds after which no further step is timed; one is.") var seconds: Double?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Flag(help: "Forward alone, with running statistics, instead of a training step.") var inference = false
   @Flag(help: "Also print the 40 longest operations one by one.") var profile = false
@@ -23,16 +26,24 @@ struct BenchStepCommand: ParsableCommand {
 
   func run() throws { try failing { try measure() } }
 
+  func validate() throws {
+    if let microBatch, microBatch < 1 { throw ValidationError("--micro-batch should be at least 1.") }
+  }
+
   private func measure() throws {
     let output = try JSONOutput(path: json)
     let size = size.asked ?? BenchSize.standard[0]
     let backend = try chooseBackend(device)
     let benchmark = try StepBenchmark(
-      patch: size.patch, base: size.base, batch: size.batch, inference: inference, backend: backend)
+      patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, memoryLimit: memoryLimit,
+      inference: inference, backend: backend)
     if serve { return try answer(benchmark, backend) }
     let first = try benchmark.step()
     var samples: [StepBenchmark.Sample] = []
-    for _ in 0..<max(1, steps) { samples.append(try benchmark.sample()) }
+    let start = monotonicSeconds()
+    for _ in 0..<max(1, steps) where samples.isEmpty || monotonicSeconds() - start < seconds ?? .infinity {
+      samples.append(try benchmark.sample())
+    }
     let line = BenchStep(benchmark, samples, first: first, inference: inference, size, backend)
     say(line, benchmark, samples, output)
     try output.writeLines([line])
@@ -63,7 +74,7 @@ struct BenchStepCommand: ParsableCommand {
       step    median \(decimals(line.seconds_median)) s, least \(decimals(line.seconds_min)) s of \(line.steps); \
       first \(decimals(line.seconds_first)) s after \(decimals(line.seconds_load)) s to load
       work    \(decimals(Double(benchmark.flops) / 1e12)) TFLOP, \(giga(line.gflops * 1e9, per: 1)) GFLOP/s
-      memory  \(formatBytes(line.peak_bytes_planned)) planned, \(line.peak_bytes_measured.map(formatBytes) ?? "unknown") measured
+      memory  \(formatBytes(line.peak_bytes_planned)) planned, \(line.peak_bytes_measured.value.map(formatBytes) ?? "unknown") measured
       """)
     var rows = benchmark.operations(sample).map { row("\($0.operation) (\($0.nodes))", $0, sample) }
     let sum = sample.nodes.reduce(0, +)

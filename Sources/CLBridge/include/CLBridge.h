@@ -23,6 +23,9 @@ cl_int clb_device_string(cl_device_id _Nonnull device, cl_device_info what, char
 /// The compiler's log for one device; empty where the driver keeps none. Release with clb_free.
 cl_int clb_build_log(cl_program _Nonnull program, cl_device_id _Nonnull device, char *_Nullable *_Nonnull out);
 
+/// A built program's binary for its one device. `*size` is 0 where the driver gives none. Release with clb_free.
+cl_int clb_program_binary(cl_program _Nonnull program, char *_Nullable *_Nonnull out, size_t *_Nonnull size);
+
 /// The name of a kernel's argument, where the driver tells (CL_KERNEL_ARG_INFO_NOT_AVAILABLE where not). Release
 /// with clb_free.
 cl_int clb_kernel_argument_name(cl_kernel _Nonnull kernel, cl_uint index, char *_Nullable *_Nonnull out);

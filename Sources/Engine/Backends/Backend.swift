@@ -3,6 +3,8 @@ public protocol Backend: AnyObject {
   /// Such as "opencl:0:0 NVIDIA H100" or "cpu".
   var name: String { get }
   var traits: DeviceTraits { get }
+  /// Memory that nobody uses now; nil where the driver does not tell.
+  var freeBytes: Int? { get }
   /// Allocates the slabs of a model's state, zeroed.
   func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory
   /// Allocates, compiles and binds every argument. Plans over the same layout may share one state.
@@ -24,6 +26,8 @@ public protocol StateMemory: AnyObject {
   /// Copies a part of a slab, offset in elements; waits for the device.
   func read(_ slab: Slab, offset: Int, into values: UnsafeMutableBufferPointer<Float>) throws(EngineError)
   func write(_ values: UnsafeBufferPointer<Float>, to slab: Slab, offset: Int) throws(EngineError)
+  /// Sets a whole slab to zero.
+  func clear(_ slab: Slab) throws(EngineError)
 }
 
 extension StateMemory {
@@ -71,6 +75,15 @@ extension Executable {
     var failure: EngineError?
     values.withUnsafeBufferPointer { buffer in
       do throws(EngineError) { try write(buffer, to: value) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Copies a range of `values` into an input.
+  public func write(_ values: [Float], _ range: Range<Int>, to value: ValueID) throws(EngineError) {
+    var failure: EngineError?
+    values.withUnsafeBufferPointer { buffer in
+      do throws(EngineError) { try write(UnsafeBufferPointer(rebasing: buffer[range]), to: value) } catch { failure = error }
     }
     if let failure { throw failure }
   }

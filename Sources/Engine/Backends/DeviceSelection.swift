@@ -93,11 +93,11 @@ enum SelfCheck {
     var b = ModelBuilder(training: true)
     let image = b.graph.source("image", Shape(2, 3, 16, 32), .input)
     let target = b.graph.source("target", Shape(2, 1, 16, 32), .input)
-    var a = try b.batchNormReLU([("n1", 8)], b.convolution(["c1"], [image], ConvolutionShape(channels: 8, kernel: 3)))
+    var a = try b.normReLU([("n1", 8)], b.convolution(["c1"], [image], ConvolutionShape(channels: 8, kernel: 3)))
     let skip = a
     a = try b.graph.apply(MaxPool(), [a])[0]
     a = try b.transposedConvolution("u", a, channels: 4)
-    a = try b.batchNormReLU([("n2", 5)], b.convolution(["c2"], [a, skip], ConvolutionShape(channels: 5, kernel: 3)))
+    a = try b.normReLU([("n2", 5)], b.convolution(["c2"], [a, skip], ConvolutionShape(channels: 5, kernel: 3)))
     let logits = try b.convolution(["f"], [a], ConvolutionShape(channels: 1, kernel: 1))
     let loss = try b.graph.apply(BCEDiceLoss(), [logits, target])[0]
     b.graph.keep(loss)

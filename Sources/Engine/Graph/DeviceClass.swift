@@ -18,6 +18,9 @@ public enum DeviceClass: String, CaseIterable, Sendable {
     /// Local memory of a work-group of the convolutions, bytes. NVIDIA's OpenCL gives 48 KiB; 32 let several groups share a
     /// unit's.
     let groupBytes: Int
+
+    /// The runs of `count` elements where each is one SPAN of lanes.clh.
+    func spans(_ count: Int) -> [Int] { [(count + lanes * width - 1) / (lanes * width)] }
   }
 
   var tuning: Tuning {

@@ -12,6 +12,8 @@ public struct Node: Sendable {
   /// Values changed in place: running statistics, parameters, gradients added to.
   public let updates: [ValueID]
   public let phase: Phase
+  /// Whether the node computes again what another node computed before.
+  public var recomputes = false
 
   /// What the node writes, in the order that operations count them.
   public var targets: [ValueID] { results + updates }
@@ -83,6 +85,15 @@ public struct Graph: Sendable {
   /// Appends a node whose results exist already.
   mutating func add(_ operation: some Operation, _ inputs: [ValueID], results: [ValueID], updates: [ValueID] = []) {
     nodes.append(Node(operation: operation, inputs: inputs, results: results, updates: updates, phase: phase))
+  }
+
+  /// The same values under other nodes.
+  func replacing(nodes: [Node]) -> Graph {
+    var graph = self
+    graph.nodes = nodes
+    // The views' producers are indices into the nodes that were; only differentiation asks for them, and it is done.
+    graph.viewProducers = [:]
+    return graph
   }
 
   /// The stored values behind a value: itself, or what its view shows.

@@ -99,14 +99,22 @@ public struct Plan: Sendable {
   /// Indices of the nodes of a phase.
   func nodes(of phase: Phase) -> [Int] { graph.nodes.indices.filter { graph.nodes[$0].phase == phase } }
 
-  /// Refuses what the device's memory cannot hold. The system hands out pages that it does not have, so without this the
-  /// process would be killed on the way.
+  /// Refuses what memory cannot hold. The system hands out pages that it does not have, so without this the process would
+  /// be killed on the way.
   ///
-  /// - Throws: `.memory` with both numbers.
+  /// - Throws: `.memory` with both numbers, and with `wayOut`.
+  public func requireFit(
+    within limitBytes: Int, purpose: String, wayOut: @autoclosure () -> String? = nil
+  ) throws(EngineError) {
+    let needed = report.peakBytes
+    guard needed > limitBytes else { return }
+    throw .memory(neededBytes: needed, availableBytes: limitBytes, purpose: purpose, wayOut: wayOut())
+  }
+
+  /// Refuses what a device's whole memory cannot hold.
   public func requireFit(_ device: DeviceTraits, purpose: String) throws(EngineError) {
     // A driver that does not tell its memory says 0.
-    guard device.memoryBytes > 0, report.peakBytes > device.memoryBytes else { return }
-    throw .memory(neededBytes: report.peakBytes, availableBytes: device.memoryBytes, purpose: purpose)
+    try requireFit(within: device.memoryBytes > 0 ? device.memoryBytes : .max, purpose: purpose)
   }
 
   /// The peak by kind, and the largest values.
@@ -125,12 +133,16 @@ public struct Plan: Sendable {
     public let largest: [(name: String, byteCount: Int)]
     public let flopsForward: Int
     public let flopsBackward: Int
+    /// Work done again to save memory, beside the above.
+    public let flopsRecomputed: Int
+    /// What is computed again, in order.
+    public let recomputed: [(name: String, byteCount: Int, flops: Int)]
     public var peakBytes: Int { parameterBytes + optimizerBytes + runningBytes + inputBytes + arenaBytes }
 
     init(_ plan: Plan) {
       func bytes(_ slab: Slab) -> Int { plan.usesSlabs.contains(slab) ? plan.layout.count(of: slab) * 4 : 0 }
       parameterBytes = bytes(.parameters)
-      optimizerBytes = bytes(.gradients) + bytes(.firstMoment) + bytes(.secondMoment)
+      optimizerBytes = bytes(.gradients) + bytes(.accumulated) + bytes(.firstMoment) + bytes(.secondMoment)
       runningBytes = bytes(.running)
       inputBytes = plan.inputBytes.reduce(0, +)
       arenaBytes = plan.arenaBytes.reduce(0, +)
@@ -147,7 +159,17 @@ public struct Plan: Sendable {
       arenaLowerBoundBytes = live.max() ?? 0
       largest = sizes.sorted { $0.1 > $1.1 }.prefix(10).map { (name: $0.0, byteCount: $0.1) }
       var flops: [Phase: Int] = [:]
-      for node in graph.nodes { flops[node.phase, default: 0] += node.operation.cost(graph.io(node)).flops }
+      var recomputed: [(name: String, byteCount: Int, flops: Int)] = []
+      for node in graph.nodes {
+        let cost = node.operation.cost(graph.io(node))
+        if node.recomputes, let result = node.results.first {
+          recomputed.append((graph[result].name, graph[result].byteCount, cost.flops))
+        } else {
+          flops[node.phase, default: 0] += cost.flops
+        }
+      }
+      self.recomputed = recomputed
+      flopsRecomputed = recomputed.reduce(0) { $0 + $1.flops }
       flopsForward = flops[.forward] ?? 0
       flopsBackward = flops[.backward] ?? 0
     }

@@ -18,6 +18,10 @@ public enum Layout: Sendable {
 /// The persistent memory kinds. All but `running` share one layout, so that an optimiser step is one launch.
 public enum Slab: String, CaseIterable, Sendable {
   case parameters, gradients, firstMoment, secondMoment, running
+  /// Gradients added up over micro-batches.
+  case accumulated
+  /// A moving average of the parameters.
+  case averaged
 }
 
 /// Where a value's bytes are.
@@ -44,6 +48,15 @@ public enum View: Sendable {
     switch self {
     case .normalized(let z, let table, _): [z, table]
     case .normalizedGradient(let gradient, let z, let table, _): [gradient, z, table]
+    }
+  }
+
+  /// The same view of other values.
+  func mapping(_ change: (ValueID) -> ValueID) -> View {
+    switch self {
+    case .normalized(let z, let table, let relu): .normalized(z: change(z), table: change(table), relu: relu)
+    case .normalizedGradient(let gradient, let z, let table, let relu):
+      .normalizedGradient(gradient: change(gradient), z: change(z), table: change(table), relu: relu)
     }
   }
 

@@ -8,6 +8,10 @@ public struct ModelBuilder: Sendable {
   public private(set) var initializers: [Initializer] = []
   /// Batch norms use the batch's statistics and update the running ones; parameters want gradients.
   public let training: Bool
+  /// Share of a batch's statistics in the new running ones.
+  let momentum: Float
+  /// How activations are normalised.
+  var norm = Normalization.batch
   private var path: [String] = []
 
   /// The distribution of a region's starting values.
@@ -23,9 +27,10 @@ public struct ModelBuilder: Sendable {
     let distribution: Distribution
   }
 
-  public init(graph: Graph = Graph(), training: Bool) {
+  public init(graph: Graph = Graph(), training: Bool, momentum: Float = 0.1) {
     self.graph = graph
     self.training = training
+    self.momentum = momentum
   }
 
   /// Runs `body` with a name added to the parameters' path.
@@ -83,8 +88,9 @@ public struct ModelBuilder: Sendable {
       TransposedConvolution(), [x, weight, bias], named: (path + [name]).joined(separator: "."))[0]
   }
 
-  /// Batch norm and ReLU, as a view of z; stacked where z's channels are stacked branches (`channels` of each name).
-  public mutating func batchNormReLU(
+  /// The model's norm and ReLU; stacked where z's channels are stacked branches (`channels` of each name). A batch norm is a
+  /// view of z.
+  public mutating func normReLU(
     _ names: [(name: String, channels: Int)], _ z: ValueID
   ) throws(EngineError) -> ValueID {
     let count = names.reduce(0) { $0 + $1.channels }
@@ -93,10 +99,15 @@ public struct ModelBuilder: Sendable {
     }
     let gamma = state(tensors("weight"), .vector(count), in: .parameters, .constant(1))
     let beta = state(tensors("bias"), .vector(count), in: .parameters, .constant(0))
+    let label = (path + [names.map(\.name).joined(separator: "+")]).joined(separator: ".")
+    if norm == .group {
+      let size = names.map(\.channels).reduce(Normalization.mostChannelsPerGroup, greatestCommonDivisor)
+      return try graph.apply(GroupNorm(channelsPerGroup: size, relu: true), [z, gamma, beta], named: label)[0]
+    }
     let mean = state(tensors("running_mean"), .vector(count), in: .running, .constant(0))
     let variance = state(tensors("running_var"), .vector(count), in: .running, .constant(1))
     return try graph.batchNorm(
       z, gamma: gamma, beta: beta, runningMean: mean, runningVariance: variance, relu: true, training: training,
-      named: (path + [names.map(\.name).joined(separator: "+")]).joined(separator: "."))
+      frozen: norm == .batchFrozen, momentum: momentum, named: label)
   }
 }

@@ -3,7 +3,7 @@ public protocol Layer: Sendable {
   func callAsFunction(_ x: [ValueID], _ b: inout ModelBuilder) throws(EngineError) -> ValueID
 }
 
-/// Twice: convolution 3×3, batch norm, ReLU. Named as PyTorch's `double_conv` sequence.
+/// Twice: convolution 3×3, norm, ReLU. Named as PyTorch's `double_conv` sequence.
 struct DoubleConv: Layer {
   let channels: Int
 
@@ -12,40 +12,30 @@ struct DoubleConv: Layer {
       var sources = x
       for (convolution, norm) in [("0", "1"), ("3", "4")] {
         let z = try b.convolution([convolution], sources, ConvolutionShape(channels: channels, kernel: 3))
-        sources = [try b.batchNormReLU([(norm, channels)], z)]
+        sources = [try b.normReLU([(norm, channels)], z)]
       }
       return sources[0]
     }
   }
 }
 
-/// Three convolutions 3×3 of dilation 1, 2 and 4 side by side, each with batch norm and ReLU, concatenated.
-struct DilatedBottleneck: Layer {
-  let channels: Int
-
-  func callAsFunction(_ x: [ValueID], _ b: inout ModelBuilder) throws(EngineError) -> ValueID {
-    let third = channels / 3
-    let widths = [third, third, channels - 2 * third]
-    let rates = [1, 2, 4]
-    let z = try b.convolution(
-      rates.map { "dilated\($0)" }, x,
-      ConvolutionShape(
-        kernel: 3, branches: zip(widths, rates).map { .init(channels: $0, dilation: $1, padding: $1) }))
-    return try b.batchNormReLU(zip(rates, widths).map { ("bn\($0)", $1) }, z)
-  }
-}
-
-/// The network: four levels down, a dilated bottleneck, four levels up with skip connections, one logit a pixel.
+/// The network: four levels down, a bottleneck, four levels up with skip connections, one logit a pixel.
 ///
 /// Channels c1…c4 = base·(1, 2, 4, 8); the last decoder level has c1/2. Sides must be multiples of 16.
 public struct VariableUNet: Sendable, Equatable {
-  public let base: Int
+  public var base: Int
+  public var bottleneck: Bottleneck
+  public var norm: Normalization
   public static let inputChannels = 3
   /// Sides of an input are multiples of this.
   public static let sideMultiple = 16
 
   /// - Parameter base: channels of the first level; even, at least 2.
-  public init(base: Int) { self.base = base }
+  public init(base: Int, bottleneck: Bottleneck = .split, norm: Normalization = .batch) {
+    self.base = base
+    self.bottleneck = bottleneck
+    self.norm = norm
+  }
 
   /// The width that follows the patch: max(16, 64·patch/2048).
   public static func base(forPatch patch: Int) -> Int { max(16, 64 * patch / 2048) }
@@ -60,6 +50,7 @@ public struct VariableUNet: Sendable, Equatable {
     guard base >= 2, base % 2 == 0 else {
       throw .shape(operation: "VariableUNet", problem: "the base width should be even and at least 2, not \(base)")
     }
+    b.norm = norm
     let widths = [base, 2 * base, 4 * base, 8 * base]
     var skips: [ValueID] = []
     var y = x
@@ -68,7 +59,9 @@ public struct VariableUNet: Sendable, Equatable {
       skips.append(y)
       y = try b.graph.apply(MaxPool(), [y], named: "pool\(level + 1)")[0]
     }
-    y = try b.scope("bottleneck") { b throws(EngineError) in try DilatedBottleneck(channels: widths[3])([y], &b) }
+    y = try b.scope("bottleneck") { b throws(EngineError) in
+      try BottleneckLayer(kind: bottleneck, channels: widths[3])([y], &b)
+    }
     for level in (0..<4).reversed() {
       let width = level == 0 ? base / 2 : widths[level - 1]
       let up = try b.transposedConvolution("up\(level + 1)", y, channels: width)

@@ -7,14 +7,14 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
   case device(status: CLStatus, call: String, device: String)
   /// A kernel that did not build, with the compiler's whole log.
   case build(file: String, options: String, device: String, log: String)
-  /// More memory than there is.
-  case memory(neededBytes: Int, availableBytes: Int, purpose: String)
+  /// More memory than there is; `wayOut` says what would fit.
+  case memory(neededBytes: Int, availableBytes: Int, purpose: String, wayOut: String? = nil)
   /// A checkpoint or data file that cannot be used.
   case file(path: String, problem: String)
   /// An operation that a backend cannot run, or a graph that cannot be differentiated.
   case unsupported(operation: String, problem: String)
-  /// A loss or gradient that became NaN or infinite.
-  case notFinite(step: Int, value: String)
+  /// A loss or gradient that became NaN or infinite; `first` is the first such tensor, where it is known.
+  case notFinite(step: Int, value: String, first: String?)
   /// A request that makes no sense, such as an unknown device name.
   case request(String)
 
@@ -24,11 +24,13 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
     case .device(let status, let call, let device): "\(call) failed on \(device): \(status)"
     case .build(let file, let options, let device, let log):
       "\(file) did not build for \(device) with options '\(options)':\n\(log)"
-    case .memory(let needed, let available, let purpose):
+    case .memory(let needed, let available, let purpose, let wayOut):
       "\(purpose) needs \(formatBytes(needed)) but only \(formatBytes(available)) are available"
+        + (wayOut.map { ": \($0)" } ?? "")
     case .file(let path, let problem): "\(path): \(problem)"
     case .unsupported(let operation, let problem): "\(operation): \(problem)"
-    case .notFinite(let step, let value): "\(value) is not finite at step \(step)"
+    case .notFinite(let step, let value, let first):
+      "\(value) is not finite at step \(step)" + (first.map { " (first of all: \($0))" } ?? "")
     case .request(let problem): problem
     }
   }

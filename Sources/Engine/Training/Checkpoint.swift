@@ -14,13 +14,15 @@ public enum Checkpoint {
     try write(writer, path)
   }
 
-  /// Writes a resume file.
+  /// Writes a resume file: parameters, statistics, moments, and the parameters' average where one is kept.
   public static func saveResume(
-    _ state: any StateMemory, model: VariableUNet, stepsTaken: Int, metadata: [String: String], to path: String
+    _ state: any StateMemory, model: VariableUNet, stepsTaken: Int, averages: Bool = false, metadata: [String: String],
+    integers: [String: [Int64]] = [:], to path: String
   ) throws(EngineError) {
     var writer = SafetensorsWriter(metadata: describe(model, metadata, stepsTaken))
     try addModel(state, stepsTaken, &writer)
-    for (prefix, slab) in moments {
+    for (name, values) in integers { writer.add(name, shape: [values.count], integers: values) }
+    for (prefix, slab) in optimizerSlabs(averages: averages) {
       let values = try state.read(slab)
       for entry in state.layout.entries where entry.slab == .parameters {
         writer.add(
@@ -30,11 +32,16 @@ public enum Checkpoint {
     try write(writer, path)
   }
 
-  private static let moments: [(String, Slab)] = [("exp_avg.", .firstMoment), ("exp_avg_sq.", .secondMoment)]
+  private static func optimizerSlabs(averages: Bool) -> [(String, Slab)] {
+    [("exp_avg.", .firstMoment), ("exp_avg_sq.", .secondMoment)] + (averages ? [("average.", .averaged)] : [])
+  }
 
   private static func describe(_ model: VariableUNet, _ metadata: [String: String], _ steps: Int) -> [String: String] {
     metadata.merging(
-      ["format": "pt", "glomseg": format, "base": "\(model.base)", "steps": "\(steps)"], uniquingKeysWith: { $1 })
+      [
+        "format": "pt", "glomseg": format, "base": "\(model.base)", "bottleneck": model.bottleneck.rawValue,
+        "norm": model.norm.rawValue, "steps": "\(steps)",
+      ], uniquingKeysWith: { $1 })
   }
 
   private static func addModel(
@@ -59,12 +66,21 @@ public enum Checkpoint {
   /// A checkpoint's model and metadata, without its tensors.
   public static func open(_ path: String) throws(EngineError) -> (model: VariableUNet, metadata: [String: String]) {
     let file = try read(path)
-    if let text = file.metadata["base"], let base = Int(text) { return (VariableUNet(base: base), file.metadata) }
+    if let text = file.metadata["base"], let base = Int(text) {
+      // Files of version 0.1.0's first days name neither: there was one of each.
+      guard let bottleneck = Bottleneck(rawValue: file.metadata["bottleneck"] ?? Bottleneck.split.rawValue),
+        let norm = Normalization(rawValue: file.metadata["norm"] ?? Normalization.batch.rawValue)
+      else { throw .file(path: path, problem: "has a bottleneck or norm that this version does not know") }
+      return (VariableUNet(base: base, bottleneck: bottleneck, norm: norm), file.metadata)
+    }
     // A file that PyTorch wrote has no metadata of ours; the first convolution tells the width.
     guard let first = file.tensors["enc1.double_conv.0.weight"], let base = first.shape.first else {
       throw .file(path: path, problem: "has no tensor enc1.double_conv.0.weight, so it is no VariableUNet")
     }
-    return (VariableUNet(base: base), file.metadata)
+    let bottleneck: Bottleneck =
+      file.tensors["bottleneck.mix.weight"] != nil ? .sum : file.tensors["bottleneck.conv.weight"] != nil ? .plain : .split
+    let norm: Normalization = file.tensors["enc1.double_conv.1.running_mean"] == nil ? .group : .batch
+    return (VariableUNet(base: base, bottleneck: bottleneck, norm: norm), file.metadata)
   }
 
   /// Fills a state's parameters and running statistics.
@@ -75,20 +91,27 @@ public enum Checkpoint {
     try fill(file, path, state, prefix: "", slab: nil)
   }
 
-  /// Fills parameters, running statistics and moments from a resume file, and returns its metadata.
+  /// Fills parameters, running statistics, moments and average from a resume file, and returns its metadata.
   public static func resume(
-    _ path: String, into state: any StateMemory
+    _ path: String, into state: any StateMemory, averages: Bool = false
   ) throws(EngineError) -> (stepsTaken: Int, metadata: [String: String]) {
     let file = try read(path)
     guard let text = file.metadata["steps"], let steps = Int(text) else {
       throw .file(path: path, problem: "does not say how many steps were taken, so a run cannot resume from it")
     }
     try fill(file, path, state, prefix: "", slab: nil)
-    for (prefix, slab) in moments { try fill(file, path, state, prefix: prefix, slab: slab) }
+    for (prefix, slab) in optimizerSlabs(averages: averages) { try fill(file, path, state, prefix: prefix, slab: slab) }
     return (steps, file.metadata)
   }
 
-  private static func read(_ path: String) throws(EngineError) -> SafetensorsFile {
+  /// Integers that `saveResume` was given; empty where there are none of the name.
+  public static func integers(_ name: String, in path: String) throws(EngineError) -> [Int64] {
+    let file = try read(path)
+    guard file.tensors[name] != nil else { return [] }
+    do throws(SafetensorsError) { return try file.integers(name) } catch { throw .file(path: path, problem: "\(error)") }
+  }
+
+  static func read(_ path: String) throws(EngineError) -> SafetensorsFile {
     do throws(SafetensorsError) { return try SafetensorsFile(open: path) } catch {
       throw .file(path: path, problem: "\(error)")
     }

@@ -13,17 +13,20 @@ public struct StepReport: Sendable, Equatable {
 
 /// A model in training on a backend. Confined to one thread.
 ///
-/// One step: write the batch, run forward, backward and update, read loss and gradient norm. Plans for other batch sizes
-/// (an epoch's last, smaller batch; inference) are loaded when first wanted and share the state and, where it is large
-/// enough, the arena.
+/// One step: write the batch, run forward, backward and update, read loss and gradient norm. A batch larger than a
+/// micro-batch goes through forward and backward in parts, whose gradients are added up weighted by their images: BCE is
+/// that of the whole batch, Dice and batch norm see one part at a time. Plans for other sizes (a last, smaller part;
+/// inference) are loaded when first wanted and share the state and, where it is large enough, the arena.
 public final class TrainingSession {
   public let model: VariableUNet
   public let backend: any Backend
   public let state: any StateMemory
   public let layout: StateLayout
-  public let batch: Int
-  public let height: Int
-  public let width: Int
+  /// Sizes of a full batch.
+  public let shape: TrainingShape
+  public var batch: Int { shape.batch }
+  /// The most that a plan may take, bytes.
+  public let limitBytes: Int
   /// Steps taken so far; a resumed run continues the count.
   public var stepsTaken = 0
   private let loss: BCEDiceLoss
@@ -33,27 +36,34 @@ public final class TrainingSession {
 
   /// Plans, allocates and initialises.
   ///
-  /// - Throws: `.memory` before anything is allocated where the plan cannot fit.
+  /// - Parameters:
+  ///   - microBatch: images on the device at one time; all of the batch where nil.
+  ///   - averages: keep a moving average of the parameters.
+  ///   - memoryLimit: of the plan's peak; what would exceed it is computed again instead of kept, with the same results.
+  /// - Throws: `.memory` before anything is allocated where no plan fits, with sizes that would.
   public init(
-    _ model: VariableUNet, batch: Int, height: Int, width: Int, on backend: any Backend, seed: UInt64 = 0,
-    loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam()
+    _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int, on backend: any Backend,
+    averages: Bool = false, memoryLimit: MemoryLimit = .automatic, seed: UInt64 = 0, loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam()
   ) throws(EngineError) {
     self.model = model
     self.backend = backend
-    self.batch = batch
-    self.height = height
-    self.width = width
+    let shape = TrainingShape(
+      model, batch: batch, microBatch: microBatch, height: height, width: width, averages: averages)
+    self.shape = shape
     self.loss = loss
     self.adam = adam
-    let graph = try TrainingGraph(model, batch: batch, height: height, width: width, loss: loss, adam: adam)
-    let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits)
+    let (traits, limit) = (backend.traits, memoryLimit.bytes(on: backend))
+    limitBytes = limit
+    let (graph, plan) = try shape.plan(on: traits, within: limit, loss: loss, adam: adam)
     try plan.requireFit(
-      backend.traits,
-      purpose: "a training step of \(batch) x \(height) x \(width) at base \(model.base) on \(backend.name)")
+      within: limit,
+      purpose: "a training step of \(shape.microBatch) x \(height) x \(width) at base \(model.base) on \(backend.name)",
+      wayOut: shape.advice(traits, within: limit))
     layout = graph.layout
-    state = try backend.makeState(layout, slabs: TrainingGraph.slabs)
-    training[batch] = (graph, try backend.load(plan, state: state, reusing: nil))
+    state = try backend.makeState(layout, slabs: plan.usesSlabs.union(InferenceGraph.slabs))
+    training[shape.microBatch] = (graph, try backend.load(plan, state: state, reusing: nil))
     try Self.initialize(state, graph.initializers, seed: seed)
+    if averages { try state.write(state.read(.parameters), to: .averaged) }
   }
 
   /// Draws starting values: PyTorch's default distributions, from one seed in the order of the layout.
@@ -71,17 +81,23 @@ public final class TrainingSession {
     }
   }
 
-  /// The plan of a full batch.
-  public var plan: Plan {
-    guard let main = training[batch] else { preconditionFailure("the session loads its own batch first") }
-    return main.executable.plan
+  /// The plan of a full micro-batch.
+  public var plan: Plan { main.executable.plan }
+
+  /// Full micro-batches, loaded first of all.
+  private var main: (graph: TrainingGraph, executable: any Executable) {
+    guard let main = training[shape.microBatch] else { preconditionFailure("the session loads its own batch first") }
+    return main
   }
 
   private func trainer(_ count: Int) throws(EngineError) -> (graph: TrainingGraph, executable: any Executable) {
     if let known = training[count] { return known }
-    let graph = try TrainingGraph(model, batch: count, height: height, width: width, loss: loss, adam: adam)
-    let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
-    let made = (graph, try backend.load(plan, state: state, reusing: training[batch]?.executable))
+    var part = shape
+    // Accumulates as the session does: also a part that is all of a last, smaller batch.
+    if shape.microBatch == shape.batch { part.batch = count }
+    part.microBatch = count
+    let (graph, plan) = try part.plan(on: backend.traits, within: limitBytes, loss: loss, adam: adam)
+    let made = (graph, try backend.load(plan, state: state, reusing: main.executable))
     training[count] = made
     return made
   }
@@ -91,34 +107,61 @@ public final class TrainingSession {
   /// - Parameters:
   ///   - images: count × 3 × H × W, in 0…1.
   ///   - target: count × 1 × H × W, in 0…1.
+  ///   - gradientClip: the largest norm of the gradient over all parameters; a longer one is scaled down to it.
+  ///   - averageDecay: of the moving average of the parameters, where one is kept.
   /// - Throws: `.notFinite` where the loss or a gradient is NaN or infinite; the parameters are then untouched.
   public func step(
-    images: [Float], target: [Float], count: Int, learningRate: Double, weightDecay: Double = 0
+    images: [Float], target: [Float], count: Int, learningRate: Double, weightDecay: Double = 0,
+    gradientClip: Double? = nil, averageDecay: Double = 0.99
   ) throws(EngineError) -> StepReport {
     let start = monotonicSeconds()
-    let (graph, executable) = try trainer(count)
-    try executable.write(images, to: graph.image)
-    try executable.write(target, to: graph.target)
-    try executable.write(
-      adam.controls(number: stepsTaken + 1, learningRate: learningRate, weightDecay: weightDecay), to: graph.controls)
-    try executable.run(.forward)
-    try executable.run(.backward)
-    let loss = try executable.read(graph.loss)
-    guard loss[0].isFinite else { throw .notFinite(step: stepsTaken + 1, value: "the loss") }
-    let squaredNorm = try executable.read(graph.squaredNorm)[0]
-    guard squaredNorm.isFinite else { throw .notFinite(step: stepsTaken + 1, value: "the gradient's norm") }
-    try executable.run(.update)
-    try executable.finish()
-    stepsTaken += 1
-    return StepReport(
-      step: stepsTaken, loss: Double(loss[0]), bce: Double(loss[1]), dice: Double(loss[2]),
-      gradientNorm: Double(squaredNorm).squareRoot(), seconds: monotonicSeconds() - start)
+    let plane = shape.height * shape.width
+    guard (1...shape.batch).contains(count), images.count == 3 * count * plane, target.count == count * plane else {
+      throw .request(
+        "a batch of 1 to \(shape.batch) wants \(3 * plane) image and \(plane) target elements an image, not "
+          + "\(images.count) and \(target.count) for \(count)")
+    }
+    if shape.microBatch < shape.batch { try state.clear(.accumulated) }
+    var sums = [0.0, 0.0, 0.0]
+    var first = 0
+    while true {
+      let part = min(shape.microBatch, count - first)
+      let (graph, executable) = try trainer(part)
+      try executable.write(images, first * 3 * plane..<(first + part) * 3 * plane, to: graph.image)
+      try executable.write(target, first * plane..<(first + part) * plane, to: graph.target)
+      if let share = graph.share { try executable.write([0, Float(part) / Float(count), 0, 0], to: share) }
+      try executable.run(.forward)
+      try executable.run(.backward)
+      let loss = try executable.read(graph.loss)
+      guard loss[0].isFinite else {
+        throw .notFinite(step: stepsTaken + 1, value: "the loss", first: try firstNotFinite(images))
+      }
+      for index in sums.indices { sums[index] += Double(loss[index]) * Double(part) }
+      first += part
+      guard first == count else { continue }
+      let squaredNorm = try executable.read(graph.squaredNorm)[0]
+      guard squaredNorm.isFinite else {
+        throw .notFinite(step: stepsTaken + 1, value: "the gradient's norm", first: try firstNotFinite(images))
+      }
+      let norm = Double(squaredNorm).squareRoot()
+      let scale = gradientClip.map { min(1, $0 / max(norm, .leastNormalMagnitude)) } ?? 1
+      try executable.write(
+        adam.controls(number: stepsTaken + 1, learningRate: learningRate, weightDecay: weightDecay, gradientScale: scale),
+        to: graph.controls)
+      if let controls = graph.averageControls {
+        try executable.write([MovingAverage.rate(number: stepsTaken + 1, decay: averageDecay)], to: controls)
+      }
+      try executable.run(.update)
+      try executable.finish()
+      stepsTaken += 1
+      return StepReport(
+        step: stepsTaken, loss: sums[0] / Double(count), bce: sums[1] / Double(count), dice: sums[2] / Double(count),
+        gradientNorm: norm, seconds: monotonicSeconds() - start)
+    }
   }
 
-  /// The executable of full batches, for benchmarks that profile it.
-  public var mainStep: (graph: TrainingGraph, executable: any Executable) {
-    get throws(EngineError) { try trainer(batch) }
-  }
+  /// The executable of full micro-batches, for benchmarks that profile it.
+  public var mainStep: (graph: TrainingGraph, executable: any Executable) { main }
 
   /// Logits of images in inference mode, with the parameters and running statistics as they are now.
   ///
@@ -127,7 +170,7 @@ public final class TrainingSession {
     if inference[shape] == nil {
       let graph = try InferenceGraph(model, batch: shape.n, height: shape.h, width: shape.w)
       let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
-      inference[shape] = (graph, try backend.load(plan, state: state, reusing: training[batch]?.executable))
+      inference[shape] = (graph, try backend.load(plan, state: state, reusing: main.executable))
     }
     guard let (graph, executable) = inference[shape] else { return [] }
     try executable.write(images, to: graph.image)

@@ -77,7 +77,8 @@ public struct SegmentationRun {
       if summary.settings == settings { return .finished(summary, wasDone: true) }
       guard overwrites else {
         throw RunError.file(
-          path: outputs.summary, problem: "holds results of another model or other options: --overwrite, or another folder")
+          path: outputs.summary,
+          problem: "holds results of another model or other options: choose another folder, or 'glomseg segment --overwrite'")
       }
       return nil
     }

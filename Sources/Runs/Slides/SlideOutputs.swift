@@ -38,7 +38,7 @@ struct SlideOutputs {
       var measurements = [("Area px", Double(object.area)), ("Mean probability", object.meanProbability)]
       if let own { measurements.insert(("Area um^2", Double(object.area) * own * own), at: 1) }
       return GeoJSON.Feature(
-        polygons: polygons.map { simplification > 0 ? $0.simplified(tolerance: simplification) : $0 },
+        polygons: simplification > 0 ? polygons.simplified(tolerance: simplification) : polygons,
         measurements: measurements.map { (name: $0.0, value: $0.1) })
     }
     try writeText(GeoJSON.text(features), to: polygons)

@@ -111,7 +111,13 @@ public struct SlideSegmenter {
       try map.append(bytes)
     }
 
+    var lastFlush = monotonicSeconds()
     for number in 0..<batches {
+      // A process that is killed loses seconds.
+      if monotonicSeconds() - lastFlush > 5 {
+        try map.flush()
+        lastFlush = monotonicSeconds()
+      }
       if shouldStop() {
         try map.flush()
         return .interrupted

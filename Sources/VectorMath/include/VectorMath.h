@@ -65,6 +65,9 @@ void vm_bce_dice_gradient(float *d, const float *logits, const float *target, in
 void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float b1, float rest1, float b2, float rest2,
              float eps, float step, float correction, float grad_scale, float decay);
 
+/// average[i] += rate * (x[i] - average[i]).
+void vm_moving_average(float *average, const float *x, int64_t count, float rate);
+
 /// y[i] = x[i] after `rounds` times x[i] = a * x[i] + b: the processor's peak, for benchmarks.
 void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, float a, float b);
 /// y[i] = x[i].

@@ -163,3 +163,54 @@ struct ConcatenationCase: CaseDefinition {
     Accuracy(reduction: result.hasPrefix("grad_") && twice ? 1 : 0)
   }
 }
+
+/// A tensor's channels added up over equal parts.
+struct ChannelGroupSumCase: CaseDefinition {
+  static let operation = "channel_group_sum"
+
+  var n = 1
+  var c = 2
+  var groups = 3
+  var h = 5
+  var w = 7
+  var twice = false
+
+  var label: String { "n\(n)_c\(groups)x\(c)_h\(h)_w\(w)" + (twice ? "_twice" : "") }
+
+  func inputs(seed: UInt64) -> [CaseInput] {
+    var all = [
+      CaseInput("x", Tensor64(random: [n, groups * c, h, w], seed: seed), needsGradient: true),
+      CaseInput("grad_y", Tensor64(random: [n, c, h, w], seed: seed &+ 3000)),
+    ]
+    if twice { all.append(CaseInput("grad_y2", Tensor64(random: [n, c, h, w], seed: seed &+ 3001))) }
+    return all
+  }
+
+  func build(_ b: inout CaseBuilder) throws(EngineError) {
+    var seeds: [(ValueID, String)] = []
+    for name in twice ? ["y", "y2"] : ["y"] {
+      let y = try b.graph.apply(ChannelGroupSum(groups: groups), [b.source("x")])[0]
+      try b.output(name, y)
+      seeds.append((y, "grad_" + name))
+    }
+    try b.differentiate(seeds)
+  }
+
+  func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] {
+    let parts = Reference.splitChannels(inputs["x"]!, into: Array(repeating: c, count: groups))
+    let y = parts.dropFirst().reduce(parts[0], Reference.add)
+    return twice ? ["y": y, "y2": y] : ["y": y]
+  }
+
+  func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] {
+    var results = forward(inputs)
+    var upstream = inputs["grad_y"]!
+    if twice { upstream = Reference.add(upstream, inputs["grad_y2"]!) }
+    results["grad_x"] = Reference.concatChannels(Array(repeating: upstream, count: groups))
+    return results
+  }
+
+  func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy {
+    Accuracy(reduction: result == "grad_x" ? (twice ? 1 : 0) : groups)
+  }
+}

@@ -5,6 +5,8 @@ struct Norm: Sendable {
   enum Mode: String, Sendable {
     case training = ""
     case inference = "eval"
+    /// Training by running statistics that are constants.
+    case frozen
   }
 
   /// Before the names of its inputs: `x` gives `x.gamma`, `x.beta`, `x.running_mean`, `x.running_var`.
@@ -45,7 +47,7 @@ struct Norm: Sendable {
   }
 
   /// Minus the middle of the widest gap between the channel's values within 0.5 of −wanted.
-  private static func shift(_ y: Tensor64, channel: Int, near wanted: Double) -> Double {
+  static func shift(_ y: Tensor64, channel: Int, near wanted: Double) -> Double {
     let (n, c, h, w) = y.nchw
     var near: [Double] = []
     for image in 0..<n {
@@ -64,20 +66,23 @@ struct Norm: Sendable {
     for name in names { values.append(try b.source(name)) }
     return try b.graph.batchNorm(
       z, gamma: values[0], beta: values[1], runningMean: values[2], runningVariance: values[3], relu: relu,
-      training: mode == .training, momentum: Float(momentum), epsilon: Float(epsilon), named: prefix)
+      training: mode != .inference, frozen: mode == .frozen, momentum: Float(momentum), epsilon: Float(epsilon), named: prefix)
   }
 
   func activated(_ z: Tensor64, _ inputs: [String: Tensor64]) -> Tensor64 {
+    relu ? Reference.relu(plain(z, inputs)) : plain(z, inputs)
+  }
+
+  /// Without the ReLU.
+  private func plain(_ z: Tensor64, _ inputs: [String: Tensor64]) -> Tensor64 {
     let (gamma, beta) = (inputs["\(prefix).gamma"]!, inputs["\(prefix).beta"]!)
-    let y: Tensor64
     switch mode {
-    case .training: y = Reference.batchNormTraining(z, weight: gamma, bias: beta, eps: epsilon).y
-    case .inference:
-      y = Reference.batchNormInference(
+    case .training: return Reference.batchNormTraining(z, weight: gamma, bias: beta, eps: epsilon).y
+    case .inference, .frozen:
+      return Reference.batchNormInference(
         z, weight: gamma, bias: beta, runningMean: inputs["\(prefix).running_mean"]!,
         runningVariance: inputs["\(prefix).running_var"]!, eps: epsilon)
     }
-    return relu ? Reference.relu(y) : y
   }
 
   /// dz, and the gradients of γ and β under the names of their inputs' gradients.
@@ -86,7 +91,12 @@ struct Norm: Sendable {
   ) -> (dz: Tensor64, parameters: [String: Tensor64]) {
     let (gamma, beta) = (inputs["\(prefix).gamma"]!, inputs["\(prefix).beta"]!)
     let (dz, dGamma, dBeta): (Tensor64, Tensor64, Tensor64)
-    if relu {
+    if mode == .frozen {
+      let gradY = relu ? Reference.reluGradient(x: plain(z, inputs), gradY: upstream) : upstream
+      (dz, dGamma, dBeta) = Reference.frozenBatchNormGradients(
+        x: z, weight: gamma, runningMean: inputs["\(prefix).running_mean"]!,
+        runningVariance: inputs["\(prefix).running_var"]!, gradY: gradY, eps: epsilon)
+    } else if relu {
       (dz, dGamma, dBeta) = Reference.batchNormReLUGradients(
         z: z, weight: gamma, bias: beta, gradA: upstream, eps: epsilon)
     } else {

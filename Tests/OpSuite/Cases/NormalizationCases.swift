@@ -18,7 +18,7 @@ struct BatchNormCase: CaseDefinition {
   var momentum = 0.1
 
   var label: String {
-    "n\(n)_c\(c)_h\(h)_w\(w)" + (relu ? "_relu" : "") + (mode == .inference ? "_inference" : "")
+    "n\(n)_c\(c)_h\(h)_w\(w)" + (relu ? "_relu" : "") + (mode == .inference ? "_inference" : mode == .frozen ? "_frozen" : "")
       + (offset == 0 ? "" : "_mean\(Int(offset))sigma") + (shared ? "_shared" : "")
   }
 
@@ -27,7 +27,7 @@ struct BatchNormCase: CaseDefinition {
 
   func inputs(seed: UInt64) -> [CaseInput] {
     let x = operand.inputs(seed: seed)[0]
-    let training = mode == .training
+    let training = mode != .inference
     var all = [CaseInput("x", x.value, needsGradient: training)]
     all += norm.inputs(all[0].value, seed: seed &+ 10, needsGradient: training)
     if training { all.append(CaseInput("grad_y", Tensor64(random: x.value.shape, seed: seed &+ 3000))) }
@@ -39,7 +39,7 @@ struct BatchNormCase: CaseDefinition {
     let x = try b.source("x")
     let y = try norm.build(&b, x)
     try b.output("y", y)
-    guard mode == .training else { return }
+    guard mode != .inference else { return }
     var seeds = [(y, "grad_y")]
     if shared {
       // A copy, so that the second batch norm has a tensor of its own.
@@ -61,14 +61,16 @@ struct BatchNormCase: CaseDefinition {
 
   func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] {
     var results = forward(inputs)
-    guard mode == .training else { return results }
+    guard mode != .inference else { return results }
     var upstream = inputs["grad_y"]!
     if shared { upstream = Reference.add(upstream, inputs["grad_y2"]!) }
     let (dx, parameters) = norm.gradients(inputs["x"]!, inputs, upstream: upstream)
     results["grad_x"] = dx
     results.merge(parameters) { a, _ in a }
     if !shared {
-      (results["running_mean"], results["running_var"]) = norm.running(inputs["x"]!, inputs)
+      (results["running_mean"], results["running_var"]) =
+        mode == .frozen
+        ? (inputs["norm.running_mean"]!, inputs["norm.running_var"]!) : norm.running(inputs["x"]!, inputs)
     }
     return results
   }
@@ -78,7 +80,7 @@ struct BatchNormCase: CaseDefinition {
     let condition = 1 + abs(offset)
     switch result {
     case "y", "y2":
-      return Accuracy(reduction: ErrorBound.functions + (mode == .inference ? 0 : pixels), condition: condition)
+      return Accuracy(reduction: ErrorBound.functions + (mode == .training ? pixels : 0), condition: condition)
     case "running_mean", "running_var":
       return Accuracy(reduction: pixels, condition: result == "running_var" ? condition : 1)
     case "grad_x": return Accuracy(reduction: pixels, condition: condition, magnitude: 0.5)
@@ -162,5 +164,85 @@ struct MaterializeCase: CaseDefinition {
     if result == "y" || result == "y2" { return Accuracy(reduction: operand.viewTerms) }
     if view == .plain { return Accuracy(reduction: consumers == .one ? 0 : 1) }
     return operand.accuracy(result, upstream: 2, size: 0.5) ?? Accuracy(reduction: 1)
+  }
+}
+
+/// A group norm with its gradients; batches of several images share γ and β.
+struct GroupNormCase: CaseDefinition {
+  static let operation = "group_norm"
+
+  var n = 2
+  var c = 6
+  var h = 9
+  var w = 7
+  var channelsPerGroup = 3
+  var relu = true
+  /// The mean in units of the standard deviation.
+  var offset = 0.0
+  /// Read twice, by norms that share γ and β: every gradient adds up.
+  var twice = false
+
+  var label: String {
+    "n\(n)_c\(c)_h\(h)_w\(w)_size\(channelsPerGroup)" + (relu ? "_relu" : "")
+      + (offset == 0 ? "" : "_mean\(Int(offset))sigma") + (twice ? "_twice" : "")
+  }
+
+  func inputs(seed: UInt64) -> [CaseInput] {
+    // On a grid, so that β can keep normalised values away from ReLU's kink.
+    let x = Operand(name: "x", shape: [n, c, h, w], view: .norm, offset: offset).inputs(seed: seed)[0].value
+    var random = ReferenceRandom(seed: seed &+ 5)
+    let gamma = Tensor64([c], (0..<c).map { _ in Double.random(in: 0.5...1.5, using: &random) }).roundedToFloat
+    let plain = Reference.groupNorm(x, channelsPerGroup: channelsPerGroup, weight: gamma, bias: Tensor64(zeros: [c]))
+    let beta = (0..<c).map { Norm.shift(plain, channel: $0, near: Double.random(in: -0.4...0.4, using: &random)) }
+    var all = [
+      CaseInput("x", x, needsGradient: true), CaseInput("gamma", gamma, .slab(.parameters), needsGradient: true),
+      CaseInput("beta", Tensor64([c], beta), .slab(.parameters), needsGradient: true),
+      CaseInput("grad_y", Tensor64(random: x.shape, seed: seed &+ 3000)),
+    ]
+    if twice { all.append(CaseInput("grad_y2", Tensor64(random: x.shape, seed: seed &+ 3001))) }
+    return all
+  }
+
+  func build(_ b: inout CaseBuilder) throws(EngineError) {
+    var seeds: [(ValueID, String)] = []
+    for name in twice ? ["y", "y2"] : ["y"] {
+      let y = try b.graph.apply(
+        GroupNorm(channelsPerGroup: channelsPerGroup, relu: relu), [b.source("x"), b.source("gamma"), b.source("beta")])[0]
+      try b.output(name, y)
+      seeds.append((y, "grad_" + name))
+    }
+    try b.differentiate(seeds)
+  }
+
+  private func plain(_ inputs: [String: Tensor64]) -> Tensor64 {
+    Reference.groupNorm(
+      inputs["x"]!, channelsPerGroup: channelsPerGroup, weight: inputs["gamma"]!, bias: inputs["beta"]!)
+  }
+
+  func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] {
+    let y = relu ? Reference.relu(plain(inputs)) : plain(inputs)
+    return twice ? ["y": y, "y2": y] : ["y": y]
+  }
+
+  func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] {
+    var results = forward(inputs)
+    var upstream = inputs["grad_y"]!
+    if twice { upstream = Reference.add(upstream, inputs["grad_y2"]!) }
+    if relu { upstream = Reference.reluGradient(x: plain(inputs), gradY: upstream) }
+    (results["grad_x"], results["grad_gamma"], results["grad_beta"]) = Reference.groupNormGradients(
+      x: inputs["x"]!, channelsPerGroup: channelsPerGroup, weight: inputs["gamma"]!, gradY: upstream)
+    return results
+  }
+
+  func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy {
+    let pixels = channelsPerGroup * h * w
+    let condition = 1 + abs(offset)
+    switch result {
+    case "y", "y2": return Accuracy(reduction: ErrorBound.functions + pixels, condition: condition)
+    case "grad_x": return Accuracy(reduction: pixels, condition: condition, magnitude: 0.5)
+    default:
+      let size = Double(n * h * w).squareRoot() * (offset == 0 ? 0.5 : 1)
+      return Accuracy(reduction: max(pixels, n * h * w), condition: condition, magnitude: size)
+    }
   }
 }

@@ -140,6 +140,48 @@ struct AdamCase: CaseDefinition {
   }
 }
 
+/// Several steps of a moving average, each over other parameters and at its own rate.
+struct MovingAverageCase: CaseDefinition {
+  static let operation = "moving_average"
+
+  var count = 100
+  var steps = 3
+  var decay = 0.9
+
+  var label: String { "count\(count)_steps\(steps)_decay\(decay)" }
+
+  func inputs(seed: UInt64) -> [CaseInput] {
+    let parameters = (0..<steps).map { Tensor64(random: [count], seed: seed &+ UInt64(10 + $0)) }
+    let rates = (1...steps).map { Tensor64([1], [MovingAverage.rate(number: $0, decay: decay)]) }
+    return [
+      CaseInput("average", Tensor64(random: [count], seed: seed), .slab(.averaged)),
+      CaseInput("param", parameters[0], .slab(.parameters), laterSteps: Array(parameters.dropFirst())),
+      CaseInput("controls", rates[0], laterSteps: Array(rates.dropFirst())),
+    ]
+  }
+
+  func build(_ b: inout CaseBuilder) throws(EngineError) {
+    let average = try b.source("average")
+    b.graph.phase = .update
+    try b.graph.apply(MovingAverage(), [b.source("param"), b.source("controls")], updates: [average])
+    try b.output("average", average)
+  }
+
+  func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] { [:] }
+
+  func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] {
+    var average = inputs["average"]!
+    for number in 0...step {
+      let x = inputs[number == 0 ? "param" : "param@\(number)"]!
+      let kept = min(decay, Double(number + 2) / Double(number + 11))
+      average.values = zip(average.values, x.values).map { kept * $0 + (1 - kept) * $1 }
+    }
+    return ["average": average]
+  }
+
+  func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy { Accuracy(reduction: 4 * steps) }
+}
+
 /// Sums of each channel's elements over images and pixels.
 struct ChannelSumCase: CaseDefinition {
   static let operation = "channel_sum"

@@ -7,7 +7,7 @@ public enum Catalogue {
 
   /// Every case but the large ones; the convolutions last, whose kernels take a slow compiler longest.
   public static let all: [OpCase] =
-    batchNorms + materializations + activations + pools + concatenations + losses + optimizers + sums + roofs
+    batchNorms + groupNorms + materializations + activations + pools + concatenations + groupSums + losses + optimizers + averages + sums + roofs
     + transposedConvolutions + convolutions
 
   /// What breaks only at size: gigabytes of memory and minutes each.
@@ -83,6 +83,12 @@ public enum Catalogue {
         BatchNormCase(
           n: n + 1, c: upTo(9), h: h + 3, w: w + 3, relu: chance, mode: pick([.training, .training, .inference]),
           offset: pick([0, 0, 30, 1000])), seed: seed)
+    case 10 where chance:
+      let size = upTo(4)
+      return OpCase(
+        GroupNormCase(
+          n: n, c: size * upTo(3), h: h + 3, w: w + 3, channelsPerGroup: size, relu: pick([false, true]),
+          offset: pick([0, 30]), twice: pick([false, true])), seed: seed)
     case 10:
       return OpCase(
         MaterializeCase(

@@ -4,6 +4,7 @@ extension Catalogue {
       OpCase(BatchNormCase(), tier: .quick),
       OpCase(BatchNormCase(relu: true), tier: .quick),
       OpCase(BatchNormCase(relu: true, mode: .inference), tier: .quick),
+      OpCase(BatchNormCase(relu: true, mode: .frozen), tier: .quick),
       OpCase(BatchNormCase(relu: true, shared: true), tier: .quick),
     ]
     for (index, edge) in edges.enumerated() {
@@ -29,6 +30,29 @@ extension Catalogue {
     cases.append(OpCase(BatchNormCase(n: 3, c: 130, h: 3, w: 5, relu: true), seed: 2))
     cases.append(OpCase(BatchNormCase(n: 3, c: 5, h: 17, w: 16, mode: .inference), seed: 2))
     cases.append(OpCase(BatchNormCase(n: 2, c: 5, h: 17, w: 16, shared: true), seed: 2))
+    cases.append(OpCase(BatchNormCase(n: 2, c: 5, h: 130, w: 127, mode: .frozen), seed: 2))
+    cases.append(OpCase(BatchNormCase(n: 3, c: 17, h: 16, w: 33, relu: true, mode: .frozen), seed: 2))
+    return cases
+  }()
+
+  static let groupNorms: [OpCase] = {
+    var cases = [
+      OpCase(GroupNormCase(), tier: .quick), OpCase(GroupNormCase(c: 4, channelsPerGroup: 2, relu: false, twice: true), tier: .quick),
+    ]
+    for (index, edge) in edges.enumerated() {
+      let size = [1, 3, 2, 8][index % 4]
+      cases.append(
+        OpCase(
+          GroupNormCase(
+            n: index % 4 + 1, c: size * (index % 3 + 1), h: max(3, edges[(index * 5 + 3) % edges.count]), w: max(3, edge),
+            channelsPerGroup: size, relu: index % 2 == 0, twice: index % 5 == 0), seed: UInt64(index + 1)))
+    }
+    for offset in [30.0, 1000] {
+      // Several runs a group and a channel.
+      cases.append(OpCase(GroupNormCase(n: 2, c: 4, h: 130, w: 127, channelsPerGroup: 2, offset: offset), seed: 2))
+    }
+    cases.append(OpCase(GroupNormCase(n: 1, c: 2, h: 1, w: 8193, channelsPerGroup: 1), seed: 2))
+    cases.append(OpCase(GroupNormCase(n: 1, c: 8, h: 32, w: 32, channelsPerGroup: 8), seed: 2))
     return cases
   }()
 
@@ -91,6 +115,15 @@ extension Catalogue {
           w: edge, twice: index % 4 == 0), seed: UInt64(index + 1))
     }
 
+  static let groupSums: [OpCase] =
+    [OpCase(ChannelGroupSumCase(n: 2), tier: .quick), OpCase(ChannelGroupSumCase(twice: true), tier: .quick)]
+    + edges.enumerated().map { index, edge in
+      OpCase(
+        ChannelGroupSumCase(
+          n: index % 3 + 1, c: [1, 5, 2][index % 3], groups: index % 4 + 1, h: edges[(index * 5 + 3) % edges.count], w: edge,
+          twice: index % 4 == 0), seed: UInt64(index + 1))
+    }
+
   static let losses: [OpCase] = {
     var cases = [OpCase(BCEDiceCase(), tier: .quick)]
     for weight: Float in [0, 0.5, 0.8, 1] {
@@ -109,13 +142,17 @@ extension Catalogue {
   }()
 
   static let optimizers: [OpCase] =
-    [OpCase(AdamCase(count: 37), tier: .quick)]
+    [OpCase(AdamCase(count: 37), tier: .quick), OpCase(MovingAverageCase(count: 37), tier: .quick)]
     + [
       AdamCase(count: 1), AdamCase(count: 15), AdamCase(count: 16), AdamCase(count: 17),
       AdamCase(count: 10_000, steps: 10),
       AdamCase(count: 100, decay: 0.01), AdamCase(count: 130, steps: 5, rate: 1e-3, decay: 0.1, gradientScale: 0.25),
       AdamCase(count: 65, rate: 0.01, gradientScale: 3, beta1: 0.5, beta2: 0.9, epsilon: 1e-3),
     ].map { OpCase($0, seed: 2) }
+
+  static let averages: [OpCase] = [1, 15, 16, 17, 10_000].map {
+    OpCase(MovingAverageCase(count: $0, steps: 5, decay: 0.3), seed: 2)
+  }
 
   static let sums: [OpCase] =
     [OpCase(ChannelSumCase(), tier: .quick), OpCase(SumOfSquaresCase(), tier: .quick)]

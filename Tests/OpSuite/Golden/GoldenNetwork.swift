@@ -26,7 +26,7 @@ public enum GoldenNetwork {
       let report = try session.step(images: x.floats, target: target.floats, count: batch, learningRate: rate)
       comparisons.append(try golden.compare("loss_\(step)", Tensor64([1], [report.loss])))
       guard step == 0 else { continue }
-      let (graph, executable) = try session.mainStep
+      let (graph, executable) = session.mainStep
       comparisons.append(
         try golden.compare("logits_0", Tensor64(first.shape.enumerated().map { $0 == 1 ? 1 : $1 }, executable.read(graph.logits))))
       let gradients = try session.state.read(.gradients)

@@ -125,6 +125,25 @@ extension Reference {
     return (gradX, gradWeight, gradBias)
   }
 
+  /// The gradients of ``batchNormInference(_:weight:bias:runningMean:runningVariance:eps:)``, μ and σ² being constants.
+  ///
+  /// - Shapes: x, gradY, gradX (N, C, H, W); the others (C).
+  public static func frozenBatchNormGradients(
+    x: Tensor64, weight: Tensor64, runningMean: Tensor64, runningVariance: Tensor64, gradY: Tensor64, eps: Double = 1e-5
+  ) -> (gradX: Tensor64, gradWeight: Tensor64, gradBias: Tensor64) {
+    var gradX = gradY
+    var (gradWeight, gradBias) = (Tensor64(zeros: weight.shape), Tensor64(zeros: weight.shape))
+    forEachPlane(x) { channel, plane in
+      let inverse = 1 / (runningVariance.values[channel] + eps).squareRoot()
+      for k in plane {
+        gradBias.values[channel] += gradY.values[k]
+        gradWeight.values[channel] += gradY.values[k] * (x.values[k] - runningMean.values[channel]) * inverse
+        gradX.values[k] *= weight.values[channel] * inverse
+      }
+    }
+    return (gradX, gradWeight, gradBias)
+  }
+
   /// a = max(0, (z − mean)·scale + beta): a convolution's output as the next operation loads it.
   ///
   /// scale = γ/√(σ² + ε); the three per-channel values are given, so this is the fused view of batch norm and ReLU.

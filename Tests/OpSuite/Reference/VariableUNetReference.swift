@@ -4,7 +4,10 @@
 /// bottleneck of three parallel 3×3 convolutions with dilation 1, 2, 4 and ⌊c₄/3⌋, ⌊c₄/3⌋ and the remaining
 /// channels, joined; four decoder levels, deepest first `up4`/`dec4` … `up1`/`dec1`: transposed convolution 2×2 to
 /// c₃, c₂, c₁, c₁/2, joined with the encoder's output as [up, skip], DoubleConv; a 1×1 convolution to one logit.
-/// Each 3×3 convolution is followed by batch norm (eps 1e-5, momentum 0.1) and ReLU.
+/// Each 3×3 convolution is followed by a norm (eps 1e-5, momentum 0.1) and ReLU.
+///
+/// Other bottlenecks: `sum` has three branches of c₄ channels, added, then a 1×1 convolution with norm and ReLU; `plain` has one
+/// convolution 3×3. Other norms: `group` in groups of up to 8 channels; `batch-frozen` by the running statistics.
 ///
 /// One training step:
 ///
@@ -20,6 +23,14 @@ public struct VariableUNetReference: Sendable {
 
   /// c₁, from the first convolution's weights.
   public let base: Int
+  public let bottleneck: BottleneckKind
+  public let norm: NormKind
+
+  public enum BottleneckKind: String, Sendable { case split, sum, plain }
+  public enum NormKind: String, Sendable {
+    case batch, group
+    case batchFrozen = "batch-frozen"
+  }
 
   /// What one pass in training mode gives.
   public struct Pass: Sendable {
@@ -38,12 +49,14 @@ public struct VariableUNetReference: Sendable {
   /// A network with these parameters and running statistics.
   ///
   /// - Precondition: the names and shapes are exactly those of ``layout(base:inputChannels:)``.
-  public init(parameters: [String: Tensor64]) {
+  public init(parameters: [String: Tensor64], bottleneck: BottleneckKind = .split, norm: NormKind = .batch) {
     guard let first = parameters["enc1.double_conv.0.weight"], first.shape.count == 4 else {
       preconditionFailure("the network's parameters lack enc1.double_conv.0.weight")
     }
     base = first.shape[0]
-    let layout = Self.layout(base: base, inputChannels: first.shape[1])
+    self.bottleneck = bottleneck
+    self.norm = norm
+    let layout = Self.layout(base: base, inputChannels: first.shape[1], bottleneck: bottleneck, norm: norm)
     for (name, shape) in layout {
       precondition(
         parameters[name]?.shape == shape,
@@ -56,13 +69,15 @@ public struct VariableUNetReference: Sendable {
   }
 
   /// The path and shape of every parameter and running statistic, in the order of the forward pass.
-  public static func layout(base: Int, inputChannels: Int = 3) -> [(name: String, shape: [Int])] {
+  public static func layout(
+    base: Int, inputChannels: Int = 3, bottleneck: BottleneckKind = .split, norm kind: NormKind = .batch
+  ) -> [(name: String, shape: [Int])] {
     var result: [(name: String, shape: [Int])] = []
     func conv(_ name: String, _ shape: [Int], bias: Int) {
       result += [("\(name).weight", shape), ("\(name).bias", [bias])]
     }
     func norm(_ name: String, _ channels: Int) {
-      for part in ["weight", "bias", "running_mean", "running_var"] {
+      for part in ["weight", "bias"] + (kind == .group ? [] : ["running_mean", "running_var"]) {
         result.append(("\(name).\(part)", [channels]))
       }
     }
@@ -76,9 +91,13 @@ public struct VariableUNetReference: Sendable {
     for level in 0..<4 {
       double("enc\(level + 1)", level == 0 ? inputChannels : c[level - 1], c[level])
     }
-    for (dilation, channels) in zip(dilations, bottleneckChannels(c[3])) {
-      conv("bottleneck.dilated\(dilation)", [channels, c[3], 3, 3], bias: channels)
-      norm("bottleneck.bn\(dilation)", channels)
+    for branch in branches(bottleneck, c[3]) {
+      conv("bottleneck.\(branch.conv)", [branch.channels, c[3], 3, 3], bias: branch.channels)
+      norm("bottleneck.\(branch.norm)", branch.channels)
+    }
+    if bottleneck == .sum {
+      conv("bottleneck.mix", [c[3], c[3], 1, 1], bias: c[3])
+      norm("bottleneck.bn_mix", c[3])
     }
     for level in [4, 3, 2, 1] {
       let skip = c[level - 1]
@@ -90,10 +109,20 @@ public struct VariableUNetReference: Sendable {
     return result
   }
 
-  private static let dilations = [1, 2, 4]
+  private typealias Branch = (conv: String, norm: String, dilation: Int, channels: Int)
 
-  private static func bottleneckChannels(_ c4: Int) -> [Int] {
-    [c4 / 3, c4 / 3, c4 - 2 * (c4 / 3)]
+  private static func branches(_ bottleneck: BottleneckKind, _ c4: Int) -> [Branch] {
+    let widths = bottleneck == .split ? [c4 / 3, c4 / 3, c4 - 2 * (c4 / 3)] : [c4, c4, c4]
+    guard bottleneck != .plain else { return [("conv", "bn", 1, c4)] }
+    return zip([1, 2, 4], widths).map { ("dilated\($0)", "bn\($0)", $0, $1) }
+  }
+
+  /// Channels that a norm takes together: a batch norm's stacked branches share one size of group.
+  private func groupSize(_ norm: String) -> Int {
+    func divisor(_ a: Int, _ b: Int) -> Int { b == 0 ? a : divisor(b, a % b) }
+    let stacked = Self.branches(bottleneck, 8 * base)
+    let widths = stacked.contains { "bottleneck.\($0.norm)" == norm } ? stacked.map(\.channels) : [parameter("\(norm).weight").count]
+    return widths.reduce(8, divisor)
   }
 
   /// Logits in inference mode: batch norm uses the running statistics.
@@ -186,10 +215,15 @@ public struct VariableUNetReference: Sendable {
       if tape.mode == .training { tape.near(poolOf: skip) }
       a = Reference.maxPool2x2(skip)
     }
-    a = Reference.concatChannels(
-      Self.dilations.map { d in
-        convNormReLU(a, "bottleneck.dilated\(d)", norm: "bottleneck.bn\(d)", dilation: d, &tape)
-      })
+    let parts = Self.branches(bottleneck, 8 * base).map {
+      convNormReLU(a, "bottleneck.\($0.conv)", norm: "bottleneck.\($0.norm)", dilation: $0.dilation, &tape)
+    }
+    switch bottleneck {
+    case .split, .plain: a = Reference.concatChannels(parts)
+    case .sum:
+      let sum = parts.dropFirst().reduce(parts[0], Reference.add)
+      a = convNormReLU(sum, "bottleneck.mix", norm: "bottleneck.bn_mix", dilation: 1, &tape)
+    }
     for level in [4, 3, 2, 1] {
       tape.inputs["up\(level)"] = a
       let up = Reference.convTranspose2x2(
@@ -211,24 +245,36 @@ public struct VariableUNetReference: Sendable {
     _ x: Tensor64, _ conv: String, norm: String, dilation: Int, _ tape: inout Tape
   ) -> Tensor64 {
     let z = Reference.conv2d(
-      x, weight: parameter("\(conv).weight"), bias: parameter("\(conv).bias"), padding: dilation,
+      x, weight: parameter("\(conv).weight"), bias: parameter("\(conv).bias"), padding: padding(conv, dilation),
       dilation: dilation)
+    tape.convolutions[conv] = (x, z)
+    let y = normalized(z, norm, &tape)
+    tape.near(reluOf: y)
+    return Reference.relu(y)
+  }
+
+  private func normalized(_ z: Tensor64, _ norm: String, _ tape: inout Tape) -> Tensor64 {
     let (weight, bias) = (parameter("\(norm).weight"), parameter("\(norm).bias"))
+    if self.norm == .group {
+      return Reference.groupNorm(z, channelsPerGroup: groupSize(norm), weight: weight, bias: bias)
+    }
     let mean = parameter("\(norm).running_mean")
     let variance = parameter("\(norm).running_var")
-    guard tape.mode == .training else {
-      return Reference.relu(
-        Reference.batchNormInference(
-          z, weight: weight, bias: bias, runningMean: mean, runningVariance: variance))
+    guard tape.mode == .training, self.norm == .batch else {
+      return Reference.batchNormInference(
+        z, weight: weight, bias: bias, runningMean: mean, runningVariance: variance)
     }
     let (y, statistics) = Reference.batchNormTraining(z, weight: weight, bias: bias)
     let running = Reference.batchNormRunning(
       mean: mean, variance: variance, statistics: statistics)
     tape.running["\(norm).running_mean"] = running.mean
     tape.running["\(norm).running_var"] = running.variance
-    tape.convolutions[conv] = (x, z)
-    tape.near(reluOf: y)
-    return Reference.relu(y)
+    return y
+  }
+
+  /// Of a convolution that keeps its input's size.
+  private func padding(_ conv: String, _ dilation: Int) -> Int {
+    (parameter("\(conv).weight").shape[2] - 1) / 2 * dilation
   }
 
   // MARK: - Backward
@@ -257,11 +303,18 @@ public struct VariableUNetReference: Sendable {
       g = Reference.convTranspose2x2GradientInput(gradY: parts[0], weight: weight)
     }
 
-    let parts = Reference.splitChannels(g, into: Self.bottleneckChannels(8 * base))
+    let branches = Self.branches(bottleneck, 8 * base)
+    var parts: [Tensor64]
+    if bottleneck == .sum {
+      let mixed = convNormReLUBackward(g, "bottleneck.mix", norm: "bottleneck.bn_mix", dilation: 1, tape, &gradients)
+      parts = Array(repeating: mixed, count: branches.count)
+    } else {
+      parts = Reference.splitChannels(g, into: branches.map(\.channels))
+    }
     var sum: Tensor64?
-    for (d, part) in zip(Self.dilations, parts) {
+    for (branch, part) in zip(branches, parts) {
       let gradX = convNormReLUBackward(
-        part, "bottleneck.dilated\(d)", norm: "bottleneck.bn\(d)", dilation: d, tape, &gradients)
+        part, "bottleneck.\(branch.conv)", norm: "bottleneck.\(branch.norm)", dilation: branch.dilation, tape, &gradients)
       sum = sum.map { Reference.add($0, gradX) } ?? gradX
     }
 
@@ -290,15 +343,37 @@ public struct VariableUNetReference: Sendable {
     _ gradients: inout [String: Tensor64]
   ) -> Tensor64 {
     guard let (x, z) = tape.convolutions[conv] else { preconditionFailure("no tape of \(conv)") }
-    let (gradZ, gradWeight, gradBias) = Reference.batchNormReLUGradients(
-      z: z, weight: parameter("\(norm).weight"), bias: parameter("\(norm).bias"), gradA: gradA)
+    let (gradZ, gradWeight, gradBias) = normReLUGradients(z, norm, gradA)
     gradients["\(norm).weight"] = gradWeight
     gradients["\(norm).bias"] = gradBias
     let weight = parameter("\(conv).weight")
+    let padding = padding(conv, dilation)
     gradients["\(conv).weight"] = Reference.conv2dGradientWeight(
-      gradY: gradZ, x: x, weightShape: weight.shape, padding: dilation, dilation: dilation)
-    gradients["\(conv).bias"] = Tensor64(zeros: [weight.shape[0]])
+      gradY: gradZ, x: x, weightShape: weight.shape, padding: padding, dilation: dilation)
+    gradients["\(conv).bias"] =
+      self.norm == .batch ? Tensor64(zeros: [weight.shape[0]]) : Reference.biasGradient(gradY: gradZ)
     return Reference.conv2dGradientInput(
-      gradY: gradZ, weight: weight, inputShape: x.shape, padding: dilation, dilation: dilation)
+      gradY: gradZ, weight: weight, inputShape: x.shape, padding: padding, dilation: dilation)
+  }
+
+  private func normReLUGradients(
+    _ z: Tensor64, _ name: String, _ gradA: Tensor64
+  ) -> (gradZ: Tensor64, gradWeight: Tensor64, gradBias: Tensor64) {
+    let (weight, bias) = (parameter("\(name).weight"), parameter("\(name).bias"))
+    switch norm {
+    case .batch: return Reference.batchNormReLUGradients(z: z, weight: weight, bias: bias, gradA: gradA)
+    case .group:
+      let y = Reference.groupNorm(z, channelsPerGroup: groupSize(name), weight: weight, bias: bias)
+      let (gradZ, gradWeight, gradBias) = Reference.groupNormGradients(
+        x: z, channelsPerGroup: groupSize(name), weight: weight, gradY: Reference.reluGradient(x: y, gradY: gradA))
+      return (gradZ, gradWeight, gradBias)
+    case .batchFrozen:
+      let (mean, variance) = (parameter("\(name).running_mean"), parameter("\(name).running_var"))
+      let y = Reference.batchNormInference(z, weight: weight, bias: bias, runningMean: mean, runningVariance: variance)
+      let (gradZ, gradWeight, gradBias) = Reference.frozenBatchNormGradients(
+        x: z, weight: weight, runningMean: mean, runningVariance: variance,
+        gradY: Reference.reluGradient(x: y, gradY: gradA))
+      return (gradZ, gradWeight, gradBias)
+    }
   }
 }

@@ -121,7 +121,16 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("squares / (total - 1.0f)", "squares / total")),
     Mutation(
       "a gradient table without its mean term", in: "batch_norm.cl", caughtBy: "batch_norm/",
-      ("to[4] = -scale * (sums.x / count);", "to[4] = 0.0f;")),
+      ("to[4] = FROZEN ? 0.0f : -scale * (sums.x / count);", "to[4] = 0.0f;")),
+    Mutation(
+      "a group's gradient without its mean term", in: "group_norm.cl", caughtBy: "group_norm/",
+      ("to[4] = -inverse * (all / total);", "to[4] = 0.0f;")),
+    Mutation(
+      "a group's statistics with the first image's parameters", in: "group_norm.cl", caughtBy: "group_norm/",
+      ("first_channel = group % groups * group_channels;", "first_channel = 0;")),
+    Mutation(
+      "frozen statistics that move", in: "batch_norm.cl", caughtBy: "batch_norm/",
+      ("to[4] = FROZEN ? 0.0f : ", "to[4] = ")),
     Mutation(
       "the last of equal maxima", in: "max_pool.cl", caughtBy: "max_pool/",
       ("if (v[i] > v[best])", "if (v[i] >= v[best])")),
@@ -131,6 +140,9 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a positive weight forgotten in the gradient", in: "bce_dice.cl", caughtBy: "bce_dice_loss/",
       ("- pos_weight * t * rest", "- t * rest")),
+    Mutation(
+      "a moving average that forgets its rate", in: "moving_average.cl", caughtBy: "moving_average/",
+      ("a + rate * (", "a + 0.5f * (")),
     Mutation(
       "Adam without bias correction", in: "adam.cl", caughtBy: "adam/", ("sqrt(vi) * correction", "sqrt(vi)")),
   ]

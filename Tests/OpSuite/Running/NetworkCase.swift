@@ -17,16 +17,26 @@ public struct NetworkCase: Sendable {
   let batch: Int
   let height: Int
   let width: Int
-  let steps = 10
+  var bottleneck = Bottleneck.split
+  var norm = Normalization.batch
+  var steps = 10
   /// One whose first step keeps ``leastJump``.
-  let seed: UInt64 = 3
+  var seed: UInt64 = 3
 
   public var name: String {
-    "\(Self.operation)/base\(base)_n\(batch)_h\(height)_w\(width)_steps\(steps)_seed\(seed)"
+    "\(Self.operation)/base\(base)_n\(batch)_h\(height)_w\(width)"
+      + (bottleneck == .split ? "" : "_\(bottleneck.rawValue)") + (norm == .batch ? "" : "_\(norm.rawValue)")
+      + "_steps\(steps)_seed\(seed)"
   }
 
   /// The cases; base 4 gives the bottleneck branches of unequal width.
-  public static let all = [NetworkCase(base: 4, batch: 2, height: 64, width: 48)]
+  public static let all = [
+    NetworkCase(base: 4, batch: 2, height: 64, width: 48),
+    NetworkCase(base: 4, batch: 2, height: 32, width: 48, bottleneck: .sum, steps: 3),
+    NetworkCase(base: 4, batch: 2, height: 48, width: 32, bottleneck: .plain, norm: .batchFrozen, steps: 3),
+    NetworkCase(base: 4, batch: 2, height: 32, width: 48, norm: .group, steps: 3),
+    NetworkCase(base: 4, batch: 1, height: 48, width: 48, bottleneck: .sum, norm: .group, steps: 3),
+  ]
 
   /// Never throws: an error is a failed result with the error's description.
   public func run(on backend: any Backend) -> CaseResult {
@@ -53,13 +63,17 @@ public struct NetworkCase: Sendable {
       bceWeight: Double(loss.bceWeight), posWeight: Double(loss.positiveWeight), diceSmooth: Double(loss.smooth))
 
     let session = try TrainingSession(
-      VariableUNet(base: base), batch: batch, height: height, width: width, on: backend, seed: seed, loss: loss)
+      VariableUNet(base: base, bottleneck: bottleneck, norm: norm), batch: batch, height: height, width: width, on: backend,
+      seed: seed, loss: loss)
     var start: [String: Tensor64] = [:]
     for entry in session.layout.entries {
       start[entry.name] = Tensor64(
         entry.dimensions, try session.state.read(entry.slab, offset: entry.offset, count: entry.count))
     }
-    var reference = VariableUNetReference(parameters: start)
+    guard let bottleneck = VariableUNetReference.BottleneckKind(rawValue: bottleneck.rawValue),
+      let norm = VariableUNetReference.NormKind(rawValue: norm.rawValue)
+    else { throw .request("the reference has no bottleneck \(bottleneck.rawValue) or norm \(norm.rawValue)") }
+    var reference = VariableUNetReference(parameters: start, bottleneck: bottleneck, norm: norm)
     for step in 1...steps {
       let want = reference.train(x: images, target: target, attributes, adam)
       let got = try session.step(
@@ -76,7 +90,7 @@ public struct NetworkCase: Sendable {
         let largest = want.values.reduce(0) { max($0, abs($1)) }
         result.tensors.append(TensorResult(name, got: got, want: want, bound: Self.tensorBound * largest))
       }
-      let (graph, executable) = try session.mainStep
+      let (graph, executable) = session.mainStep
       compare("logits", try executable.read(graph.logits), want.logits)
       for entry in session.layout.entries where entry.slab == .parameters {
         guard let gradient = want.gradients[entry.name] else {

@@ -18,6 +18,8 @@ public final class CPUBackend: Backend {
       maxAllocationBytes: memory, memoryBytes: memory)
   }
 
+  public var freeBytes: Int? { HostMemory.availableBytes }
+
   public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {
     try CPUState(layout, slabs)
   }
@@ -68,6 +70,11 @@ final class CPUState: StateMemory {
   func write(_ values: UnsafeBufferPointer<Float>, to slab: Slab, offset: Int) throws(EngineError) {
     let to = try region(slab, offset, values.count)
     if let from = values.baseAddress { to.update(from: from, count: values.count) }
+  }
+
+  func clear(_ slab: Slab) throws(EngineError) {
+    let count = layout.count(of: slab)
+    try region(slab, 0, count).update(repeating: 0, count: count)
   }
 
   private func region(_ slab: Slab, _ offset: Int, _ count: Int) throws(EngineError) -> UnsafeMutablePointer<Float> {

@@ -12,16 +12,20 @@ public final class OpenCLBackend: Backend {
 
   /// - Parameters:
   ///   - forced: takes another class's kernels than the device's own: right on every device, slow on most.
-  ///   - faults: a failure to act out, for tests.
+  ///   - faults: a failure to act out, for tests: nothing is then taken from the cache of compiled kernels.
   public convenience init(
     _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil
   ) throws(EngineError) {
-    try self.init(device, as: forced, faults: faults, edit: nil)
+    let store = faults == nil && device.givesBinaries ? KernelStore.ofUser() : nil
+    try self.init(device, as: forced, faults: faults, edit: nil, store: store)
   }
 
-  /// - Parameter edit: changes the kernels' text, for tests that plant faults in it.
+  /// - Parameters:
+  ///   - edit: changes the kernels' text, for tests that plant faults in it.
+  ///   - store: where compiled kernels are kept between processes; nil compiles them.
   package init(
-    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?
+    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?,
+    store: KernelStore? = nil
   ) throws(EngineError) {
     self.device = device
     var traits = device.traits
@@ -31,8 +35,10 @@ public final class OpenCLBackend: Backend {
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)
-    programs = ProgramCache(context, device: device.raw, edit: edit, call)
+    programs = ProgramCache(context, device: device, edit: edit, store: store, call)
   }
+
+  public var freeBytes: Int? { device.kind == .cpu ? HostMemory.availableBytes : device.freeBytes }
 
   public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {
     try OpenCLState(layout, slabs, self)
@@ -131,6 +137,8 @@ final class OpenCLState: StateMemory {
     guard let from = values.baseAddress else { return }
     try backend.write(from, values.count * 4, to: buffer, offset: offset * 4)
   }
+
+  func clear(_ slab: Slab) throws(EngineError) { try backend.fill(buffer(slab, 0, layout.count(of: slab)), 0) }
 
   private func buffer(_ slab: Slab, _ offset: Int, _ count: Int) throws(EngineError) -> OpenCLBuffer {
     guard let buffer = buffers[slab] else { throw .request("the state has no \(slab.rawValue) slab") }

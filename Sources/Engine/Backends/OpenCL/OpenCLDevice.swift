@@ -33,8 +33,33 @@ public struct OpenCLDevice: Sendable {
       maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)
   }
 
+  /// Memory that nobody uses now, bytes. OpenCL has no such query; AMD's drivers have one of their own.
+  var freeBytes: Int? {
+    guard extensions.contains("cl_amd_device_attribute_query") else { return nil }
+    // CL_DEVICE_GLOBAL_FREE_MEMORY_AMD: free in all and in the largest piece, KiB.
+    var kibibytes = [0, 0]
+    let size = 2 * MemoryLayout<Int>.size
+    guard clGetDeviceInfo(raw, 0x4039, size, &kibibytes, nil) == CL_SUCCESS, kibibytes[0] > 0 else { return nil }
+    return kibibytes[0] << 10
+  }
+
+  /// Whether compiled programs are worth keeping. PoCL keeps them itself, and compiles every kernel a second time when asked
+  /// for a binary (docs/performance.md has the figures); Oclgrind has build options on its command line that no key would hold.
+  var givesBinaries: Bool {
+    !platformName.hasPrefix("Portable Computing Language") && !name.hasPrefix("Oclgrind")
+  }
+
+  /// Drivers that the loader was told of beside those it knows, and why; the process's first call of OpenCL is here.
+  package static let addedDrivers: [(library: String, reason: String)] = DriverSearch()
+    .introduce {
+      var count: cl_uint = 0
+      _ = clGetPlatformIDs(0, nil, &count)
+    }
+    .map { ($0.library, $0.reason) }
+
   /// Every device of every platform; an empty list where there is no driver. A platform without devices is no error.
   public static func all() -> [OpenCLDevice] {
+    _ = addedDrivers
     var platformCount: cl_uint = 0
     guard clGetPlatformIDs(0, nil, &platformCount) == CL_SUCCESS, platformCount > 0 else { return [] }
     var platforms = [cl_platform_id?](repeating: nil, count: Int(platformCount))

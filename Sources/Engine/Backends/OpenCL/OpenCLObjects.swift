@@ -62,7 +62,31 @@ final class OpenCLProgram {
       return clCreateProgramWithSource(context.raw, cl_uint(pointers.count), &pointers, nil, status)
     }
   }
+
+  /// - Parameter binary: what the driver gave for a program that it had built.
+  init(_ context: OpenCLContext, device: cl_device_id, binary: [UInt8], _ call: OpenCLCall) throws(EngineError) {
+    raw = try call.make("clCreateProgramWithBinary") { status in
+      binary.withUnsafeBufferPointer { bytes in
+        var (device, size, start): (cl_device_id?, Int, UnsafePointer<UInt8>?) = (device, bytes.count, bytes.baseAddress)
+        var accepted: cl_int = CL_SUCCESS
+        let program = clCreateProgramWithBinary(context.raw, 1, &device, &size, &start, &accepted, status)
+        if status.pointee == CL_SUCCESS { status.pointee = accepted }
+        return program
+      }
+    }
+  }
+
   deinit { clReleaseProgram(raw) }
+
+  /// The driver's own form of the built program; empty where it gives none.
+  func binary(_ call: OpenCLCall) throws(EngineError) -> [UInt8] {
+    var out: UnsafeMutablePointer<CChar>?
+    var size = 0
+    try call.run("clGetProgramInfo") { clb_program_binary(raw, &out, &size) }
+    guard let out else { return [] }
+    defer { clb_free(out) }
+    return out.withMemoryRebound(to: UInt8.self, capacity: size) { Array(UnsafeBufferPointer(start: $0, count: size)) }
+  }
 }
 
 final class OpenCLKernel {

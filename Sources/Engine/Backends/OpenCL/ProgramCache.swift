@@ -1,22 +1,33 @@
 internal import CLBridge
 internal import Kernels
 
-/// Builds programs from the embedded kernels, each (file, macros) once.
+/// Builds programs from the embedded kernels, each (file, macros) once, or takes them as an earlier process built them.
 package final class ProgramCache {
   private let context: OpenCLContext
   private let device: cl_device_id
   private let call: OpenCLCall
   /// Changes a file's text before it is built, for tests that plant faults.
   private let edit: SourceEdit?
+  /// Where built programs are kept between processes.
+  private let store: KernelStore?
+  /// What a program's binary depends on beside its text.
+  private let identity: String
   private var programs: [String: OpenCLProgram] = [:]
   static let options = "-cl-std=CL1.2 -cl-kernel-arg-info"
 
   package typealias SourceEdit = @Sendable (_ file: String, _ text: String) -> String
 
-  init(_ context: OpenCLContext, device: cl_device_id, edit: SourceEdit?, _ call: OpenCLCall) {
+  init(
+    _ context: OpenCLContext, device: OpenCLDevice, edit: SourceEdit?, store: KernelStore?, _ call: OpenCLCall
+  ) {
     self.edit = edit
     self.context = context
-    self.device = device
+    self.device = device.raw
+    self.store = store
+    identity = [
+      device.platformName, device.platformVersion, device.vendor, device.name, device.deviceVersion, device.driverVersion,
+      Self.options,
+    ].joined(separator: "\n") + "\n"
     self.call = call
   }
 
@@ -34,17 +45,33 @@ package final class ProgramCache {
     let macros = launch.defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
     let key = launch.file + " " + macros
     if let known = programs[key] { return known }
-    let program = try OpenCLProgram(context, sources: try text(launch), call)
-    var device: cl_device_id? = device
-    let options = Self.options
-    do throws(EngineError) {
-      try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &device, options, nil, nil) }
-    } catch {
-      guard case .device(let status, _, _) = error, status.code == CL_BUILD_PROGRAM_FAILURE else { throw error }
-      throw .build(file: launch.file, options: "\(options) \(macros)", device: call.device, log: log(program))
+    let sources = try text(launch)
+    let name = Array((identity + sources.joined()).utf8)
+    if let kept = kept(name) {
+      programs[key] = kept
+      return kept
     }
+    let program = try OpenCLProgram(context, sources: sources, call)
+    do throws(EngineError) { try build(program) } catch {
+      guard case .device(let status, _, _) = error, status.code == CL_BUILD_PROGRAM_FAILURE else { throw error }
+      throw .build(file: launch.file, options: "\(Self.options) \(macros)", device: call.device, log: log(program))
+    }
+    if let store, let binary = try? program.binary(call), !binary.isEmpty { store.keep(binary, for: name) }
     programs[key] = program
     return program
+  }
+
+  /// A program that an earlier process built; nil where there is none, or the driver does not take it.
+  private func kept(_ name: [UInt8]) -> OpenCLProgram? {
+    guard let binary = store?.binary(for: name) else { return nil }
+    guard let program = try? OpenCLProgram(context, device: device, binary: binary, call) else { return nil }
+    do throws(EngineError) { try build(program) } catch { return nil }
+    return program
+  }
+
+  private func build(_ program: OpenCLProgram) throws(EngineError) {
+    var device: cl_device_id? = device
+    try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &device, Self.options, nil, nil) }
   }
 
   private func log(_ program: OpenCLProgram) -> String {

@@ -25,24 +25,7 @@ public struct BatchNorm: Operation {
   }
 
   public func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError) {
-    let z = node.inputs[0]
-    let table = node.results[0]
-    guard let view = tape.offeredView(of: z), let g = tape.storedUpstream(view) else { return }
-    let channels = tape.graph.shape(z).c
-    let gammaTarget = try tape.target(for: node.inputs[1])
-    let betaTarget = try tape.target(for: node.inputs[2])
-    let accumulates = gammaTarget?.accumulates ?? false
-    guard accumulates == betaTarget?.accumulates ?? false else {
-      throw .unsupported(operation: Self.name, problem: "gamma and beta have different numbers of consumers")
-    }
-    let gradientTable = tape.arena("gradient table", Shape(1, channels, 1, 8))
-    let dGamma = gammaTarget?.value ?? tape.arena("unused gradient", .vector(channels))
-    let dBeta = betaTarget?.value ?? tape.arena("unused gradient", .vector(channels))
-    tape.add(
-      BatchNormGradient(relu: relu, accumulates: accumulates), [g, z, table],
-      results: accumulates ? [gradientTable] : [gradientTable, dGamma, dBeta],
-      updates: accumulates ? [dGamma, dBeta] : [])
-    try tape.setGradient(of: z, to: .normalizedGradient(gradient: g, z: z, table: gradientTable, relu: relu))
+    try tape.differentiateNorm(node, relu: relu, frozen: false)
   }
 
   public func cost(_ io: NodeIO) -> Cost { Cost(flops: 4 * io.inputs[0].count, bytes: 4 * io.inputs[0].count) }
@@ -120,27 +103,35 @@ public struct BatchNormInference: Operation {
   }
 
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
-    [
-      Launch(
-        "batch_norm.cl", "batch_norm_inference",
-        arguments: [
-          ("table", .target(0)), ("gamma", .input(0)), ("beta", .input(1)), ("running_mean", .input(2)),
-          ("running_variance", .input(3)), ("channels", .int(io.inputs[0].count)), ("epsilon", .float(epsilon)),
-        ], global: [io.inputs[0].count])
-    ]
+    [launch(channels: io.inputs[0].count, firstInput: 0)]
+  }
+
+  func launch(channels: Int, firstInput i: Int) -> Launch {
+    Launch(
+      "batch_norm.cl", "batch_norm_inference",
+      arguments: [
+        ("table", .target(0)), ("gamma", .input(i)), ("beta", .input(i + 1)), ("running_mean", .input(i + 2)),
+        ("running_variance", .input(i + 3)), ("channels", .int(channels)), ("epsilon", .float(epsilon)),
+      ], global: [channels])
   }
 }
 
 extension Graph {
   /// The batch norm of z, with ReLU or not, as a view.
   ///
-  /// - Parameter training: normalise by the batch's statistics and update the running ones; otherwise by the running ones.
+  /// - Parameters:
+  ///   - training: normalise by the batch's statistics and update the running ones; otherwise by the running ones.
+  ///   - frozen: in training too by the running ones, which stay as they are.
   public mutating func batchNorm(
     _ z: ValueID, gamma: ValueID, beta: ValueID, runningMean: ValueID, runningVariance: ValueID, relu: Bool,
-    training: Bool, momentum: Float = 0.1, epsilon: Float = 1e-5, named name: String = "batch_norm"
+    training: Bool, frozen: Bool = false, momentum: Float = 0.1, epsilon: Float = 1e-5, named name: String = "batch_norm"
   ) throws(EngineError) -> ValueID {
     let table: ValueID
-    if training {
+    if training, frozen {
+      table = try apply(
+        FrozenBatchNorm(relu: relu, epsilon: epsilon), [z, gamma, beta, runningMean, runningVariance],
+        named: name + " table")[0]
+    } else if training {
       table = try apply(
         BatchNorm(relu: relu, momentum: momentum, epsilon: epsilon), [z, gamma, beta],
         updates: [runningMean, runningVariance], named: name + " table")[0]

@@ -10,6 +10,8 @@ public struct BatchNormGradient: Operation {
   public static let name = "batch_norm_gradient"
   let relu: Bool
   let accumulates: Bool
+  /// The statistics are constants: q = r = 0.
+  let frozen: Bool
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] {
     let c = inputs[1].c
@@ -42,8 +44,8 @@ public struct BatchNormGradient: Operation {
         to[0] = mean
         to[1] = scale
         to[2] = beta
-        to[3] = Float(-Double(scale) * inverse * inverse * products / count)
-        to[4] = Float(-Double(scale) * sum / count)
+        to[3] = frozen ? 0 : Float(-Double(scale) * inverse * inverse * products / count)
+        to[4] = frozen ? 0 : Float(-Double(scale) * sum / count)
         to[5] = 0
         to[6] = 0
         to[7] = 0
@@ -56,7 +58,7 @@ public struct BatchNormGradient: Operation {
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
     let z = io.inputs[1]
     let runs = ChannelRuns(z)
-    let defines = [("RELU", relu ? 1 : 0), ("ACCUMULATE", accumulates ? 1 : 0)]
+    let defines = [("RELU", relu ? 1 : 0), ("ACCUMULATE", accumulates ? 1 : 0), ("FROZEN", frozen ? 1 : 0)]
     return [
       Launch(
         "batch_norm.cl", "batch_norm_gradient_partial", defines: defines,
@@ -69,5 +71,31 @@ public struct BatchNormGradient: Operation {
           ("table", .input(2)), ("channels", .int(z.c)), ("count", .int(z.n * z.plane)), ("runs", .int(runs.count)),
         ], runs: [z.c], on: device),
     ]
+  }
+}
+
+extension Differentiation {
+  /// The gradient rule of a batch norm over inputs z, γ, β, …, whose table some view of z uses.
+  mutating func differentiateNorm(_ node: Node, relu: Bool, frozen: Bool) throws(EngineError) {
+    let z = node.inputs[0]
+    let table = node.results[0]
+    guard let view = offeredView(of: z), let g = storedUpstream(view) else { return }
+    let channels = graph.shape(z).c
+    let gammaTarget = try target(for: node.inputs[1])
+    let betaTarget = try target(for: node.inputs[2])
+    let accumulates = gammaTarget?.accumulates ?? false
+    guard accumulates == betaTarget?.accumulates ?? false else {
+      throw .unsupported(operation: BatchNorm.name, problem: "gamma and beta have different numbers of consumers")
+    }
+    let gradientTable = arena("gradient table", Shape(1, channels, 1, 8))
+    let dGamma = gammaTarget?.value ?? arena("unused gradient", .vector(channels))
+    let dBeta = betaTarget?.value ?? arena("unused gradient", .vector(channels))
+    add(
+      BatchNormGradient(relu: relu, accumulates: accumulates, frozen: frozen), [g, z, table],
+      results: accumulates ? [gradientTable] : [gradientTable, dGamma, dBeta],
+      updates: accumulates ? [dGamma, dBeta] : [])
+    try setGradient(of: z, to: .normalizedGradient(gradient: g, z: z, table: gradientTable, relu: relu))
+    // A convolution takes a view for the sign that its bias has no gradient, which holds for statistics of the batch alone.
+    if frozen { _ = storedUpstream(z) }
   }
 }

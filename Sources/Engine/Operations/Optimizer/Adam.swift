@@ -64,8 +64,6 @@ public struct Adam: Operation {
 
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
     let count = io.inputs[0].count
-    // SPAN in lanes.clh.
-    let span = device.deviceClass.tuning.lanes * device.deviceClass.tuning.width
     return [
       Launch(
         "adam.cl", "adam_step",
@@ -73,7 +71,7 @@ public struct Adam: Operation {
           ("p", .target(0)), ("m", .target(1)), ("v", .target(2)), ("g", .input(0)), ("controls", .input(1)),
           ("count", .int(count)), ("beta1", .float(beta1)), ("rest1", .float(rest.first)), ("beta2", .float(beta2)),
           ("rest2", .float(rest.second)), ("epsilon", .float(epsilon)),
-        ], runs: [(count + span - 1) / span], on: device)
+        ], runs: device.deviceClass.tuning.spans(count), on: device)
     ]
   }
 }

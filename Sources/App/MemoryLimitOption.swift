@@ -1,0 +1,9 @@
+public import ArgumentParser
+public import Engine
+
+extension MemoryLimit: ExpressibleByArgument {
+  public init?(argument: String) {
+    guard let limit = try? MemoryLimit(argument) else { return nil }
+    self = limit
+  }
+}

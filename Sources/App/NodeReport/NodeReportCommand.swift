@@ -1,0 +1,86 @@
+import ArgumentParser
+import Engine
+import Foundation
+import PeerScripts
+import Runs
+
+/// `glomseg node-report`.
+struct NodeReportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "node-report", abstract: "Check and measure everything on this machine within a budget of time.",
+    discussion: """
+      Devices, doctor, roof, whole steps, memory, every operation against its reference, a training run, single \
+      operations; and PyTorch's steps beside them where python3 can import torch and it sees a CUDA device. Each section is \
+      a process of its own. One that fails is recorded with its error, one that takes too long is cut, and one for which no \
+      time is left is skipped.
+
+      DIR gets report.md to read and report.jsonl, a line for each section, written as each ends: a run that is cut off \
+      leaves what it had.
+
+      Example: glomseg node-report -o node --budget 8m
+      """)
+
+  @Option(name: [.customShort("o"), .long], help: "Folder to write into.") var output: String
+  @Option(help: "Time that it may take, such as 90s, 8m or 1h.") var budget: Budget = Budget(argument: "8m") ?? Budget(seconds: 480)
+  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+
+  /// Seconds, minutes or hours.
+  struct Budget: ExpressibleByArgument, CustomStringConvertible {
+    let seconds: Double
+
+    init(seconds: Double) { self.seconds = seconds }
+
+    init?(argument: String) {
+      let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
+      let unit = argument.last.flatMap { units[$0] }
+      guard let number = Double(unit == nil ? argument[...] : argument.dropLast()), number > 0, number.isFinite else { return nil }
+      seconds = number * (unit ?? 1)
+    }
+
+    var description: String { seconds.truncatingRemainder(dividingBy: 60) == 0 ? "\(Int(seconds / 60))m" : "\(Int(seconds))s" }
+  }
+
+  func run() throws { try failing { try write() } }
+
+  private func write() throws {
+    Interrupt.install()
+    let date = Date().ISO8601Format()
+    let files = try ReportFiles(
+      folder: output, heading: "glomseg \(glomsegVersion), begun at \(date), with \(budget) to take and --device \(device).")
+    try writePeers()
+    let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
+    let plan = ReportPlan(program: program, budget: budget.seconds, folder: output)
+    var runner = ReportRunner(files: files, seconds: budget.seconds)
+    runner.report = { record in
+      let reason = record.reason.isEmpty ? "" : ": \(record.reason)"
+      printError(String(format: "%@: %@, %.1f s", record.name, record.outcome.rawValue, record.seconds) + reason)
+    }
+    try runner.add(Machine.record())
+    try runner.run(plan.first)
+    try runner.run(plan.sections(device: chosen(runner.records)))
+    var counts: [String] = []
+    for outcome in [SectionRecord.Outcome.done, .failed, .cut, .skipped] {
+      counts.append("\(runner.records.filter { $0.outcome == outcome }.count) \(outcome.rawValue)")
+    }
+    print("\(files.page), \(files.lines): \(counts.joined(separator: ", "))")
+  }
+
+  /// What 'auto' stands for on this machine, as `devices` found it in a process of its own.
+  private func chosen(_ records: [SectionRecord]) -> String {
+    guard device == "auto" else { return device }
+    let name = records.first { $0.name == "devices" }?.results.first?["auto"] as? String
+    return name?.split(separator: " ").first.map(String.init) ?? device
+  }
+
+  private func writePeers() throws {
+    let folder = output + "/peers"
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      for index in 0..<peer_scripts_count() {
+        guard let name = peer_scripts_name(index), let text = peer_scripts_text(index) else { continue }
+        let path = folder + "/" + String(cString: name)
+        try Data(String(cString: text).utf8).write(to: URL(fileURLWithPath: path))
+      }
+    } catch { throw EngineError.file(path: folder, problem: "cannot be written: \(systemReason(error))") }
+  }
+}

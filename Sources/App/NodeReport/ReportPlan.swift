@@ -1,0 +1,147 @@
+import Foundation
+
+/// The sections of a node's report, in the order of what one would miss most.
+struct ReportPlan {
+  let program: String
+  /// Of the whole report, seconds.
+  let budget: Double
+  let folder: String
+
+  private func glomseg(_ words: String...) -> [String] { [program] + words }
+  private func share(_ part: Double) -> Double { part * budget }
+
+  /// What there is: before a device is chosen.
+  var first: [ReportSection] {
+    [
+      ReportSection(name: "gpus", title: "NVIDIA's view", commands: [["nvidia-smi"]], most: max(5, share(0.05))),
+      ReportSection(
+        name: "devices", title: "Devices", commands: [glomseg("devices", "--json", "-")], most: max(5, share(0.15))),
+    ]
+  }
+
+  /// Everything else, on one device.
+  func sections(device: String) -> [ReportSection] {
+    measured(device) + torch(compiled: false) + proof(device) + training(device) + operations(device) + torch(compiled: true)
+  }
+
+  private func step(_ size: BenchSize.Values, steps: Int, seconds: Double, _ device: String) -> [String] {
+    glomseg(
+      "bench", "step", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)", "--steps", "\(steps)",
+      "--seconds", String(format: "%.1f", seconds), "--device", device, "--json", "-")
+  }
+
+  private func measured(_ device: String) -> [ReportSection] {
+    let steps = BenchSize.standard.map { size in
+      ReportSection(
+        name: "step-\(size.patch)", title: "Training step, \(size.description)",
+        commands: [step(size, steps: 20, seconds: share(0.05), device)], most: share(0.15))
+    }
+    // A second process, because the first one's compiling takes memory too.
+    let memory = BenchSize.standard.map { size in
+      ReportSection(
+        name: "memory-\(size.patch)", title: "Memory planned and measured, \(size.description)",
+        commands: [step(size, steps: 2, seconds: share(0.02), device)], most: share(0.1), watchesMemory: true)
+    }
+    let roof = ReportSection(
+      name: "roof", title: "Roof",
+      commands: [glomseg("bench", "roof", "--seconds", String(format: "%.2f", min(1, share(0.005))), "--device", device, "--json", "-")],
+      most: share(0.1))
+    let doctor = ReportSection(
+      name: "doctor", title: "Doctor", commands: [glomseg("doctor", "--device", device)], most: share(0.15))
+    return [doctor, roof] + steps + memory
+  }
+
+  private func proof(_ device: String) -> [ReportSection] {
+    [
+      ReportSection(
+        name: "check", title: "Check against the reference",
+        commands: [
+          glomseg("check", "--device", device, "--fuzz", "40", "--seconds", String(format: "%.0f", share(0.2)), "--json", "-")
+        ], most: share(0.3))
+    ]
+  }
+
+  private func training(_ device: String) -> [ReportSection] {
+    let (data, run) = (folder + "/training/data", folder + "/training/run")
+    func failed(_ name: String) -> ([SectionRecord]) -> String? {
+      { records in records.contains { $0.name == name && $0.outcome == .done } ? nil : "there is no result of '\(name)'" }
+    }
+    return [
+      ReportSection(
+        name: "training-data", title: "Synthetic data",
+        commands: [glomseg("data", "synth", data, "--seed", "7", "--patch", "256", "--train", "64", "--validation", "16", "--test", "16")],
+        most: share(0.1)),
+      ReportSection(
+        name: "training", title: "Training on synthetic data",
+        commands: [
+          glomseg(
+            "train", data, "-o", run, "--patch", "256", "--base", "16", "--batch", "16", "--lr", "2e-3", "--pos-weight", "5",
+            "--epochs", "100000", "--flips", "--turns", "--threads", "4", "--device", device)
+        ], least: min(5, share(0.1)), most: min(60, share(0.15)), endsAtLimit: true, reasonToSkip: failed("training-data"),
+        afterwards: { (try? String(contentsOfFile: run + "/history.csv", encoding: .utf8)) ?? "" }),
+      ReportSection(
+        name: "training-scores", title: "Scores of the trained model",
+        commands: [glomseg("evaluate", run, data, "--split", "test", "--device", device)], most: share(0.05),
+        reasonToSkip: failed("training")),
+    ]
+  }
+
+  private func operations(_ device: String) -> [ReportSection] {
+    BenchSize.standard.map { size in
+      ReportSection(
+        name: "operations-\(size.patch)", title: "Operations, \(size.description)",
+        commands: [
+          glomseg(
+            "bench", "ops", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)", "--seconds",
+            String(format: "%.2f", share(0.0005)), "--device", device, "--json", "-")
+        ], most: share(0.2))
+    }
+  }
+
+  // MARK: PyTorch
+
+  private static let probe = """
+    import json
+    try:
+        import torch
+    except Exception as error:
+        print(json.dumps({"torch": None, "cuda": False, "problem": f"PyTorch cannot be imported: {error}"}))
+    else:
+        cuda = torch.cuda.is_available()
+        print(json.dumps({"torch": torch.__version__, "cuda": cuda, "device": torch.cuda.get_device_name() if cuda else None,
+                          "toolkit": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}))
+    """
+
+  /// Why PyTorch cannot be timed; nil where it can.
+  private static func problem(_ records: [SectionRecord]) -> String? {
+    let found = records.first { $0.name == "torch" }
+    guard let result = found?.results.first else { return found?.reason ?? "PyTorch was not looked for" }
+    if result["cuda"] as? Bool == true { return nil }
+    return result["problem"] as? String ?? "PyTorch \(result["torch"] ?? "") sees no CUDA device"
+  }
+
+  private func torch(compiled: Bool) -> [ReportSection] {
+    let probe = ReportSection(
+      name: "torch", title: "PyTorch", commands: [["python3", "-c", Self.probe]], most: max(20, share(0.1)))
+    let kinds =
+      compiled
+      ? [("fp32", "contiguous"), ("tf32", "channels_last"), ("bf16", "channels_last")]
+      : [("fp32", "contiguous"), ("tf32", "contiguous"), ("tf32", "channels_last"), ("bf16", "channels_last")]
+    let steps = BenchSize.standard.flatMap { size in
+      kinds.map { precision, format in
+        ReportSection(
+          name: "torch-\(size.patch)-\(precision)-\(format)" + (compiled ? "-compiled" : ""),
+          title: "PyTorch, \(size.description), \(precision), \(format)" + (compiled ? ", compiled" : ""),
+          commands: [
+            [
+              "python3", folder + "/peers/torch_step.py", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch",
+              "\(size.batch)", "--steps", "20", "--warmup", "3", "--device", "cuda", "--precision", precision, "--memory-format",
+              format,
+            ] + (compiled ? ["--compile"] : [])
+          ], least: min(5, share(0.02)), most: share(compiled ? 0.15 : 0.08),
+          reasonToSkip: Self.problem)
+      }
+    }
+    return compiled ? steps : [probe] + steps
+  }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import OpSuite
+import Testing
+
+@testable import Engine
+
+/// Bottlenecks, norms, and starting from another model.
+@Suite(.serialized) struct ModelVariantTests {
+  private let images = Tensor64(random: [2, 3, 32, 32], seed: 1, in: 0...1).floats
+  private let target = Tensor64(random: [2, 1, 32, 32], seed: 2, in: 0...1).floats.map { $0 < 0.3 ? Float(1) : 0 }
+  private let path = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+
+  private func session(_ model: VariableUNet, _ backend: any Backend, seed: UInt64 = 3) throws -> TrainingSession {
+    try TrainingSession(model, batch: 2, height: 32, width: 32, on: backend, seed: seed)
+  }
+
+  @Test(arguments: Bottleneck.allCases, Normalization.allCases)
+  func eachLearnsSavesAndLoads(_ bottleneck: Bottleneck, _ norm: Normalization) throws {
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let model = VariableUNet(base: 4, bottleneck: bottleneck, norm: norm)
+    for backend in try Devices.all() {
+      let session = try session(model, backend)
+      let losses = try (0..<8).map { _ in
+        try session.step(images: images, target: target, count: 2, learningRate: 1e-2).loss
+      }
+      #expect(losses[7] < losses[0], "\(backend.name): \(losses)")
+      try session.recalibrate { nil }
+      try Checkpoint.saveModel(session.state, model: model, stepsTaken: 8, metadata: [:], to: path)
+      let opened = try Checkpoint.open(path).model
+      #expect(opened == model)
+      let inference = try InferenceSession(opened, on: backend) { state throws(EngineError) in
+        try Checkpoint.load(path, into: state)
+      }
+      let shape = Shape(2, 3, 32, 32)
+      #expect(try inference.predict(images, shape: shape) == session.predict(images, shape: shape))
+    }
+  }
+
+  /// A group norm treats an image alike in training and in inference, alone and in company.
+  @Test func groupNormKnowsNoBatch() throws {
+    for backend in try Devices.all() {
+      let session = try session(VariableUNet(base: 4, norm: .group), backend)
+      let both = try session.predict(images, shape: Shape(2, 3, 32, 32))
+      let alone = try session.predict(Array(images[..<(3 * 1024)]), shape: Shape(1, 3, 32, 32))
+      #expect(Array(both[..<1024]) == alone)
+      try session.step(images: images, target: target, count: 2, learningRate: 0)
+      let (graph, executable) = session.mainStep
+      #expect(try executable.read(graph.logits) == both)
+    }
+  }
+
+  @Test func frozenStatisticsStay() throws {
+    for backend in try Devices.all() {
+      let session = try session(VariableUNet(base: 4, norm: .batchFrozen), backend)
+      let before = try session.state.read(.running)
+      try session.step(images: images, target: target, count: 2, learningRate: 1e-2)
+      #expect(try session.state.read(.running) == before)
+    }
+  }
+
+  @Test func aModelStartsFromANarrowerOrWiderOne() throws {
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let backend = CPUBackend(threads: 1)
+    let small = try session(VariableUNet(base: 4), backend, seed: 5)
+    let large = try session(VariableUNet(base: 8), backend, seed: 6)
+    func tensor(_ session: TrainingSession, _ name: String) throws -> (dimensions: [Int], values: [Float]) {
+      let entry = try #require(session.layout.entries.first { $0.name == name })
+      return (entry.dimensions, try session.state.read(entry.slab, offset: entry.offset, count: entry.count))
+    }
+    let name = "dec2.double_conv.0.weight"
+    let before = try tensor(large, name).values
+    try Checkpoint.saveModel(small.state, model: small.model, stepsTaken: 0, metadata: [:], to: path)
+    let widened = try Checkpoint.transfer(path, into: large.state)
+    // The final bias alone has one size at every width.
+    #expect(widened.whole == 1 && widened.left.isEmpty && widened.widened == large.layout.entries.count - 1)
+    let (a, b) = (try tensor(small, name), try tensor(large, name))
+    for o in 0..<b.dimensions[0] {
+      for i in 0..<b.dimensions[1] {
+        for tap in 0..<9 {
+          let at = (o * b.dimensions[1] + i) * 9 + tap
+          let taken = o < a.dimensions[0] && i < a.dimensions[1]
+          #expect(b.values[at] == (taken ? a.values[(o * a.dimensions[1] + i) * 9 + tap] : before[at]))
+        }
+      }
+    }
+    try Checkpoint.saveModel(large.state, model: large.model, stepsTaken: 0, metadata: [:], to: path)
+    let narrowed = try session(VariableUNet(base: 4), backend, seed: 7)
+    _ = try Checkpoint.transfer(path, into: narrowed.state)
+    #expect(try narrowed.state.read(.parameters) == small.state.read(.parameters))
+    #expect(try Checkpoint.transfer(path, into: session(VariableUNet(base: 8, bottleneck: .plain), backend).state).left.count == 6)
+  }
+}

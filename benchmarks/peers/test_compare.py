@@ -1,0 +1,67 @@
+"""Tests of compare with programs that answer made-up seconds.
+
+    python benchmarks/peers/test_compare.py
+"""
+
+import pathlib
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+COMPARE = pathlib.Path(__file__).resolve().parent / "compare"
+
+# Says 2 s as glomseg, 6 s as PyTorch, 4 s as PyTorch in channels_last; notes that it was started.
+STUB = """#!{python}
+import json, sys
+open({starts!r}, "a").write(" ".join(sys.argv[1:]) + "\\n")
+seconds = 2.0 if "bench" in sys.argv else 4.0 if "channels_last" in sys.argv else 6.0
+if "--serve" in sys.argv:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps({{"seconds": seconds}}), flush=True)
+elif {fails!r}:
+    sys.exit(3)
+else:
+    print(json.dumps({{"seconds": [seconds], "seconds_median": seconds}}))
+"""
+
+
+class CompareTests(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.starts = pathlib.Path(self.folder.name) / "starts"
+
+    def compare(self, *flags, fails=False):
+        stub = pathlib.Path(self.folder.name) / "stub"
+        stub.write_text(STUB.format(python=sys.executable, starts=str(self.starts), fails=fails))
+        stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
+        return subprocess.run([sys.executable, str(COMPARE), "--pause", "0", "--ours", str(stub), "--python", str(stub), *flags],
+                              capture_output=True, text=True)
+
+    def test_the_better_format_counts(self):
+        result = self.compare("--formats", "both")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("4.0000 s of PyTorch channels_last", result.stdout)
+        self.assertIn("PyTorch / glomseg = 2.000 (pairs from 2.000 to 2.000)", result.stdout)
+        self.assertEqual(len(self.starts.read_text().splitlines()), 3)
+
+    def test_fresh_starts_each_step_alone(self):
+        result = self.compare("--fresh", "--inference")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("PyTorch / glomseg = 3.000", result.stdout)
+        starts = self.starts.read_text().splitlines()
+        self.assertEqual(len(starts), 10)
+        self.assertTrue(all("--inference" in start for start in starts))
+        self.assertEqual([start.startswith("bench step") for start in starts], [True, False] * 5)
+
+    def test_a_program_that_fails_is_named(self):
+        result = self.compare("--fresh", fails=True)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("glomseg ended with status 3", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
