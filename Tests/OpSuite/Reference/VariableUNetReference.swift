@@ -42,7 +42,8 @@ public struct VariableUNetReference: Sendable {
     /// The running statistics after this pass, by path.
     public let runningStatistics: [String: Tensor64]
     /// How near a gradient came to a jump: the least distance of a ReLU's argument from 0, and of a window's maximum, where
-    /// it is positive, from the next. Arguments are of size 1, so fp32 gives other gradients where this is about 1e-7.
+    /// it is positive, from the next, as parts of their layer's root mean square. Fp32 gives other gradients where this is
+    /// about 1e-7.
     public let nearestJump: Double
   }
 
@@ -186,19 +187,29 @@ public struct VariableUNetReference: Sendable {
     var inputs: [String: Tensor64] = [:]
     var nearestJump = Double.infinity
 
-    mutating func near(reluOf y: Tensor64) { for v in y.values { nearestJump = min(nearestJump, abs(v)) } }
+    mutating func near(reluOf y: Tensor64) {
+      var least = Double.infinity
+      for v in y.values { least = min(least, abs(v)) }
+      nearestJump = min(nearestJump, least / Self.size(y))
+    }
 
     mutating func near(poolOf x: Tensor64) {
       let (h, w) = (x.shape[2], x.shape[3])
+      var least = Double.infinity
       for plane in 0..<x.shape[0] * x.shape[1] {
         for i in 0..<h / 2 {
           for j in 0..<w / 2 {
             let at = (plane * h + 2 * i) * w + 2 * j
             let window = [x.values[at], x.values[at + 1], x.values[at + w], x.values[at + w + 1]].sorted()
-            if window[3] > 0 { nearestJump = min(nearestJump, window[3] - window[2]) }
+            if window[3] > 0 { least = min(least, window[3] - window[2]) }
           }
         }
       }
+      nearestJump = min(nearestJump, least / Self.size(x))
+    }
+
+    private static func size(_ x: Tensor64) -> Double {
+      (x.values.reduce(0) { $0 + $1 * $1 } / Double(x.count)).squareRoot()
     }
   }
 

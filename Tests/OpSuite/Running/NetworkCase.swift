@@ -10,7 +10,8 @@ public struct NetworkCase: Sendable {
   public static let operation = "network"
   public static let tensorBound = 1e-4
   public static let lossBound = 1e-3
-  /// The first step has to keep this far from where gradients jump: layers of fp32 were seen to be off by 1.3e-6.
+  /// The first step has to keep this far from where gradients jump, as part of a layer's size: layers of fp32 were seen to
+  /// be off by 1.3e-6.
   static let leastJump = 5e-6
 
   let base: Int
