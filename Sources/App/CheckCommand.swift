@@ -17,7 +17,11 @@ struct CheckCommand: ParsableCommand {
       --filter runs it again.
       """)
 
-  @Option(help: "auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device.")
+  @Option(
+    help: """
+      auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device. '@gpu' or \
+      '@nvidia' behind one runs its kernels for GPUs.
+      """)
   var device = "auto"
   @Option(parsing: .upToNextOption, help: "Golden files, or folders of them, to check as well.") var golden: [String] = []
   @Option(help: "Only cases whose name contains this, such as convolution/ or golden/.") var filter: String?

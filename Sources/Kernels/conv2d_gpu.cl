@@ -137,7 +137,7 @@ __kernel void conv2d_gpu_tile(__global float *restrict y, const __global float *
     __global float *to =
         y + ((ulong)n * y_channels + y_first + o_first + b) * y_plane + (ulong)y_row * out_width + y_column;
     // Rows of a multiple of four columns are aligned, and so is a segment's half.
-    if ((out_width & 3) == 0) {
+    if (SHUFFLES && (out_width & 3) == 0) {
       __global float4 *halves = (__global float4 *)to;
       halves[0] = accumulate ? halves[0] + sums[b].lo : sums[b].lo;
       if (count > 4) halves[1] = accumulate ? halves[1] + sums[b].hi : sums[b].hi;

@@ -110,10 +110,12 @@ __kernel void conv2d_gpu_weight_gradient(
           for (int l = 0; l < HALO; l++) u[c][a][l] = xi[c * C_LANES * X_PLANE + a * DILATION * PITCH + l];
 #pragma unroll
       for (int j = 0; j < 8; j++) {
-#if ITEM_O == 8
+#if ITEM_O == 4
+        outputs v = zi[j * Z_STEP];
+#elif SHUFFLES
         outputs v = (outputs)(zi[j * Z_STEP], zi[j * Z_STEP + 1]);
 #else
-        outputs v = zi[j * Z_STEP];
+        outputs v = vload8(0, (const __local float *)(zi + j * Z_STEP));
 #endif
 #pragma unroll
         for (int c = 0; c < ITEM_C; c++)
@@ -139,7 +141,8 @@ __kernel void conv2d_gpu_weight_gradient(
 #pragma unroll
       for (int b = 0; b < ITEM_O; b++) {
         int o = o_begin + block * ITEM_O + b;
-        if (channel < in_channels && o < z_used) partial[(((ulong)slice * z_used + o) * in_channels + channel) * TAPS + tap] = lanes[b];
+        if (channel < in_channels && o < z_used)
+          partial[(((ulong)slice * z_used + o) * in_channels + channel) * TAPS + tap] = lanes[b];
       }
     }
   }
