@@ -1,6 +1,8 @@
 public import ArgumentParser
 public import Engine
 
+extension ActivationStorage: ExpressibleByArgument {}
+
 extension MemoryLimit: ExpressibleByArgument {
   public init?(argument: String) {
     guard let limit = try? MemoryLimit(argument) else { return nil }

@@ -18,6 +18,8 @@ struct PlanCommand: ParsableCommand {
   @Option(help: "Patches on the device at one time (default: all of the batch).") var microBatch: Int?
   @Option(help: "Memory that a plan may take, such as 5GiB or 4800MB; auto is 90% of what the device has free.")
   var memoryLimit: MemoryLimit = .automatic
+  @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory.")
+  var activations: ActivationStorage = .fp32
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 
@@ -70,7 +72,8 @@ struct PlanCommand: ParsableCommand {
       var traits = backend.traits
       let piece = traits.maxAllocationBytes
       let shape = TrainingShape(
-        VariableUNet(base: base ?? VariableUNet.base(forPatch: patch)), batch: batch, microBatch: microBatch, height: patch, width: patch)
+        VariableUNet(base: base ?? VariableUNet.base(forPatch: patch)), batch: batch, microBatch: microBatch, height: patch,
+        width: patch, activations: activations)
       // Plan whatever it takes; what does not fit is said below.
       traits.maxAllocationBytes = max(piece, shape.microBatch * patch * patch * 4096)
       let limit = memoryLimit.bytes(on: backend)

@@ -47,6 +47,8 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Side that patches are resized to as a share of their own, instead of --patch.") var inputScale: Double?
   @Option(help: "Patches per step (1).") var batch: Int?
   @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?
+  @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory (fp32).")
+  var activations: String?
   @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
   @Option(help: "Passes over the training patches (20).") var epochs: Int?
   @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
@@ -89,6 +91,7 @@ struct TrainCommand: ParsableCommand {
     options.start_from = startFrom
     options.batch = batch
     options.micro_batch = microBatch
+    options.activations = activations
     options.memory_limit = memoryLimit
     options.epochs = epochs
     options.learning_rate = learningRate

@@ -47,6 +47,9 @@ static const char batch_norm[] = {
 static const char group_norm[] = {
 #embed "group_norm.cl"
     , 0};
+static const char half_storage[] = {
+#embed "half_storage.cl"
+    , 0};
 static const char materialize[] = {
 #embed "materialize.cl"
     , 0};
@@ -105,6 +108,7 @@ static const struct {
     {"channel_copy.cl", channel_copy},
     {"batch_norm.cl", batch_norm},
     {"group_norm.cl", group_norm},
+    {"half_storage.cl", half_storage},
     {"materialize.cl", materialize},
     {"relu.cl", relu},
     {"max_pool.cl", max_pool},

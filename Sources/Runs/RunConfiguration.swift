@@ -12,6 +12,7 @@ public struct RunConfiguration: Sendable, Equatable {
   public let batch: Int
   /// Patches on the device at one time, at most `batch`.
   public let microBatch: Int
+  public let activations: ActivationStorage
   public let memoryLimit: MemoryLimit
   public let epochs: Int
   public let learningRate: Double
@@ -61,6 +62,7 @@ public struct RunConfiguration: Sendable, Equatable {
     startFrom = options.start_from ?? ""
     batch = options.batch ?? 1
     microBatch = min(options.micro_batch ?? batch, batch)
+    activations = try Self.choice(options.activations, "activations", default: .fp32)
     do { memoryLimit = try MemoryLimit(options.memory_limit ?? "auto") } catch {
       throw .setting(name: "memory_limit", problem: error.description)
     }
@@ -167,6 +169,7 @@ public struct RunConfiguration: Sendable, Equatable {
     options.start_from = startFrom
     options.batch = batch
     options.micro_batch = microBatch
+    options.activations = activations.rawValue
     options.memory_limit = memoryLimit.description
     options.epochs = epochs
     options.learning_rate = learningRate

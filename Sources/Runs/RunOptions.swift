@@ -11,6 +11,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var start_from: String?
   public var batch: Int?
   public var micro_batch: Int?
+  public var activations: String?
   public var memory_limit: String?
   public var epochs: Int?
   public var learning_rate: Double?

@@ -68,7 +68,7 @@ public final class TrainingRun {
     session = try TrainingSession(
       configuration.model, batch: min(configuration.batch, training.count),
       microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
-      averages: configuration.average > 0, memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
+      activations: configuration.activations, averages: configuration.average > 0, memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
     if !resuming, !configuration.startFrom.isEmpty {
       transfer = try Checkpoint.transfer(configuration.startFrom, into: session.state)
       if session.shape.averages { try session.state.write(session.state.read(.parameters), to: .averaged) }
@@ -109,6 +109,7 @@ public final class TrainingRun {
       ("norm", made.norm.rawValue, configuration.norm.rawValue),
       ("batch", "\(made.batch)", "\(configuration.batch)"),
       ("micro_batch", "\(made.microBatch)", "\(configuration.microBatch)"),
+      ("activations", made.activations.rawValue, configuration.activations.rawValue),
       ("balance", made.balance.rawValue, configuration.balance.rawValue),
       ("average", made.average > 0 ? "an average" : "none", configuration.average > 0 ? "an average" : "none"), ("seed", "\(made.seed)", "\(configuration.seed)"),
     ] where then != now {

@@ -109,6 +109,30 @@ import Testing
     #expect((named["added_drivers"] as? [[String: String]])?.first?["library"] == library)
   }
 
+  /// From a small, narrow model to a larger, wider one of half the patches' size, with everything that steadies training.
+  @Test func trainingStartsFromAnotherModel() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("transfer-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let (data, small, large) = (folder + "/data", folder + "/small", folder + "/large")
+    #expect(try run("data", "synth", data, "--patch", "96", "--train", "6", "--validation", "2", "--test", "1").code == 0)
+    let first = try run("train", data, "-o", small, "--patch", "32", "--base", "4", "--epochs", "1", "--device", "cpu")
+    #expect(first.code == 0, "\(first.err)")
+    let second = try run(
+      "train", data, "-o", large, "--start-from", small + "/best.safetensors", "--input-scale", "0.5", "--base", "6",
+      "--batch", "2", "--epochs", "2", "--device", "cpu", "--average", "0.9", "--clip-norm", "1", "--early-stop", "5",
+      "--balance", "both", "--schedule", "cosine")
+    #expect(second.code == 0, "\(second.err)")
+    #expect(second.err.contains("1 tensors as they are"), "the final bias: \(second.err)")
+    let settings = try String(contentsOfFile: large + "/config.yaml", encoding: .utf8)
+    #expect(settings.contains("\npatch: 48\n") && settings.contains("\nrecalibrate: 16\n"))
+    let evaluated = try run("evaluate", large, data, "--split", "validation", "--device", "cpu")
+    #expect(evaluated.code == 0, "\(evaluated.err)")
+    let both = try run("train", data, "-o", folder + "/x", "--patch", "32", "--input-scale", "0.5")
+    #expect(both.code == 1 && both.err.contains("--input-scale"))
+    let frozen = try run("train", data, "-o", folder + "/x", "--norm", "batch-frozen", "--patch", "32", "--device", "cpu")
+    #expect(frozen.code == 1 && frozen.err.contains("start_from"))
+  }
+
   /// With seconds to take it ends in time, and says of every section what came of it.
   @Test func nodeReportKeepsItsBudget() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("node-\(UUID().uuidString)").path

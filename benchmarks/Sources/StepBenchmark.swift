@@ -22,7 +22,8 @@ public final class StepBenchmark {
   ///   - microBatch: images on the device at one time; all of the batch where nil.
   ///   - inference: forward alone, with running statistics; a training step otherwise.
   public init(
-    patch: Int, base: Int?, batch: Int, microBatch: Int? = nil, memoryLimit: MemoryLimit = .automatic,
+    patch: Int, base: Int?, batch: Int, microBatch: Int? = nil, activations: ActivationStorage = .fp32,
+    memoryLimit: MemoryLimit = .automatic,
     inference: Bool = false, backend: any Backend
   ) throws(EngineError) {
     let model = VariableUNet(base: base ?? VariableUNet.base(forPatch: patch))
@@ -58,7 +59,8 @@ public final class StepBenchmark {
       }
     } else {
       let session = try TrainingSession(
-        model, batch: batch, microBatch: microBatch, height: patch, width: patch, on: backend, memoryLimit: memoryLimit)
+        model, batch: batch, microBatch: microBatch, height: patch, width: patch, on: backend,
+        activations: activations, memoryLimit: memoryLimit)
       runs = Double(batch) / Double(session.shape.microBatch)
       executable = session.mainStep.executable
       plan = session.plan

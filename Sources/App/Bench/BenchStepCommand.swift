@@ -15,6 +15,8 @@ struct BenchStepCommand: ParsableCommand {
 
   @OptionGroup var size: BenchSize
   @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
+  @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory.")
+  var activations: ActivationStorage = .fp32
   @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit = .automatic
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
   @Option(help: "Seconds after which no further step is timed; one is.") var seconds: Double?
@@ -35,7 +37,8 @@ struct BenchStepCommand: ParsableCommand {
     let size = size.asked ?? BenchSize.standard[0]
     let backend = try chooseBackend(device)
     let benchmark = try StepBenchmark(
-      patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, memoryLimit: memoryLimit,
+      patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, activations: activations,
+      memoryLimit: memoryLimit,
       inference: inference, backend: backend)
     if serve { return try answer(benchmark, backend) }
     let first = try benchmark.step()

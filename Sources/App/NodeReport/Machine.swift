@@ -15,7 +15,11 @@ enum Machine {
     ]
     var object: [String: Any] = [:]
     for (name, value) in facts where !value.isEmpty { object[name] = value }
-    for name in ["CUDA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "OCL_ICD_VENDORS", "OCL_ICD_FILENAMES", "OPENBLAS_NUM_THREADS"] {
+    let variables = [
+      "CUDA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "OCL_ICD_VENDORS", "OCL_ICD_FILENAMES", "OPENBLAS_NUM_THREADS",
+      "OPENBLAS_CORETYPE",
+    ]
+    for name in variables {
       object[name] = ProcessInfo.processInfo.environment[name]
     }
     record.results = [object]

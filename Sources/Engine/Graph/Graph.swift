@@ -37,11 +37,11 @@ public struct Graph: Sendable {
 
   /// A value without a producer: written by the host, or persistent.
   public mutating func source(
-    _ name: String, _ shape: Shape, _ residence: Residence, needsGradient: Bool = false
+    _ name: String, _ shape: Shape, _ residence: Residence, storage: Storage = .float32, needsGradient: Bool = false
   ) -> ValueID {
     append(
       ValueInfo(
-        shape: shape, name: name, residence: residence, storage: .float32, layout: .nchw,
+        shape: shape, name: name, residence: residence, storage: storage, layout: .nchw,
         needsGradient: needsGradient))
   }
 

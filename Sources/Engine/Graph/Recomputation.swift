@@ -208,7 +208,7 @@ struct Recomputation {
         passing = [:]
         // In the order of values: sources come before what is made of them.
         for value in dropsBefore[index] ?? [] { current[value] = again(value, index) }
-        nodes.append(mapped(node, current))
+        nodes.append(graph.substituting(node, current))
         origins.append(index)
       }
       return (graph.replacing(nodes: nodes), origins)
@@ -235,23 +235,10 @@ struct Recomputation {
       let fresh = graph.arena(info.name, info.shape, needsGradient: info.needsGradient)
       nodes.append(
         Node(
-          operation: node.operation, inputs: mapped(node, present).inputs, results: [fresh], updates: [],
+          operation: node.operation, inputs: graph.substituting(node, present).inputs, results: [fresh], updates: [],
           phase: source.graph.nodes[index].phase, recomputes: true))
       origins.append(origin)
       return fresh
-    }
-
-    /// The node with `present` in the place of what it reads.
-    private mutating func mapped(_ node: Node, _ present: [ValueID]) -> Node {
-      let inputs = node.inputs.map { input -> ValueID in
-        let info = source.graph[input]
-        guard case .view(let view) = info.residence else { return present[Int(input.index)] }
-        guard view.values.contains(where: { present[Int($0.index)] != $0 }) else { return input }
-        return graph.view(
-          info.name, view.mapping { present[Int($0.index)] }, shape: info.shape, needsGradient: info.needsGradient)
-      }
-      return Node(
-        operation: node.operation, inputs: inputs, results: node.results, updates: node.updates, phase: node.phase)
     }
   }
 }

@@ -4,10 +4,12 @@ public struct ValueID: Hashable, Sendable, Comparable {
   public static func < (a: ValueID, b: ValueID) -> Bool { a.index < b.index }
 }
 
-/// How a value's elements are stored. 16-bit storage is to come; arithmetic is fp32 throughout.
+/// How a value's elements are stored. Arithmetic is fp32 throughout.
 public enum Storage: Sendable {
   case float32
-  var bytesPerElement: Int { 4 }
+  /// What waits between the passes, written and read back by `ToHalf` and `FromHalf` alone.
+  case float16
+  var bytesPerElement: Int { self == .float16 ? 2 : 4 }
 }
 
 /// The order of a value's elements in memory. Channel-innermost layouts are to come.
@@ -86,5 +88,6 @@ public struct ValueInfo: Sendable {
   /// Whether a gradient with respect to this value is wanted (parameters, and all that depends on them).
   public let needsGradient: Bool
 
-  public var byteCount: Int { shape.count * storage.bytesPerElement }
+  /// Whole words.
+  public var byteCount: Int { (shape.count * storage.bytesPerElement + 3) / 4 * 4 }
 }

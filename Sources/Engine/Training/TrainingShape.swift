@@ -12,17 +12,20 @@ public struct TrainingShape: Sendable, Equatable {
   public var height: Int
   public var width: Int
 
+  public var activations: ActivationStorage
   /// Whether a moving average of the parameters is kept: one slab more.
   public var averages: Bool
 
   public init(
-    _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int, averages: Bool = false
+    _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int,
+    activations: ActivationStorage = .fp32, averages: Bool = false
   ) {
     self.model = model
     self.batch = batch
     self.microBatch = min(microBatch ?? batch, batch)
     self.height = height
     self.width = width
+    self.activations = activations
     self.averages = averages
   }
 
@@ -37,7 +40,8 @@ public struct TrainingShape: Sendable, Equatable {
     let graph = try TrainingGraph(
       model, batch: microBatch, height: height, width: width, loss: loss, adam: adam,
       accumulates: microBatch < batch, averages: averages)
-    return (graph, try Plan(graph.graph, layout: graph.layout, for: device, within: limitBytes))
+    let nodes = activations == .fp16 ? graph.graph.halvingActivations() : graph.graph
+    return (graph, try Plan(nodes, layout: graph.layout, for: device, within: limitBytes))
   }
 
   /// Whether the step fits, with values computed again if need be.

@@ -68,6 +68,10 @@ void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float 
 /// average[i] += rate * (x[i] - average[i]).
 void vm_moving_average(float *average, const float *x, int64_t count, float rate);
 
+/// IEEE half precision to nearest even, beyond +-65504 that; and back.
+void vm_to_half(uint16_t *y, const float *x, int64_t count);
+void vm_from_half(float *y, const uint16_t *x, int64_t count);
+
 /// y[i] = x[i] after `rounds` times x[i] = a * x[i] + b: the processor's peak, for benchmarks.
 void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, float a, float b);
 /// y[i] = x[i].

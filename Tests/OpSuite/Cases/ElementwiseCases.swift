@@ -214,3 +214,45 @@ struct ChannelGroupSumCase: CaseDefinition {
     Accuracy(reduction: result == "grad_x" ? (twice ? 1 : 0) : groups)
   }
 }
+
+/// A tensor through 16 bits and back, exactly as IEEE half precision has it: ties, subnormals, and what is out of range.
+struct HalfStorageCase: CaseDefinition {
+  static let operation = "half_storage"
+
+  var n = 1
+  var c = 2
+  var h = 5
+  var w = 7
+  /// The power of two that values reach to.
+  var exponent = 3
+
+  var label: String { "n\(n)_c\(c)_h\(h)_w\(w)_reach2^\(exponent)" }
+
+  func inputs(seed: UInt64) -> [CaseInput] {
+    var x = Tensor64(random: [n, c, h, w], seed: seed)
+    var random = ReferenceRandom(seed: seed)
+    for k in 0..<x.count {
+      // Half of them halfway between two halves, or on one; the rest anywhere.
+      var value = x.values[k] * Double(sign: .plus, exponent: exponent, significand: 1)
+      if Bool.random(using: &random) { value = (Double(value) * 2048).rounded() / 2048 }
+      x.values[k] = value
+    }
+    for (k, value) in [0, -0.0, 65504, 65519, 65520, 70000, -1e30, 6.1e-5, 5.96e-8, 2.98e-8, -2.9e-8, 1e-38].enumerated()
+    where k < x.count { x.values[k] = value }
+    return [CaseInput("x", x)]
+  }
+
+  func build(_ b: inout CaseBuilder) throws(EngineError) {
+    let x = try b.graph.apply(Materialize(), [b.source("x")])[0]
+    try b.output("y", b.graph.throughHalf(x))
+  }
+
+  func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] {
+    var y = inputs["x"]!
+    y.values = y.values.map { Double(Float16(max(-65504, min(65504, Float($0))))) }
+    return ["y": y]
+  }
+
+  func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] { forward(inputs) }
+  func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy { Accuracy(reduction: 0) }
+}

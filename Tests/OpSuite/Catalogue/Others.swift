@@ -73,6 +73,12 @@ extension Catalogue {
     return cases
   }()
 
+  static let halves: [OpCase] =
+    [OpCase(HalfStorageCase(), tier: .quick)]
+    + [-26, -14, 0, 15, 20].enumerated().map { index, exponent in
+      OpCase(HalfStorageCase(n: index % 2 + 1, c: 3, h: 33, w: 31, exponent: exponent), seed: UInt64(index))
+    } + [OpCase(HalfStorageCase(n: 1, c: 1, h: 3, w: 8193), seed: 2)]
+
   static let activations: [OpCase] =
     [
       OpCase(ReLUCase(), tier: .quick), OpCase(ReLUCase(twice: true), tier: .quick),

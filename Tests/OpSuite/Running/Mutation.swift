@@ -171,6 +171,9 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a gradient table without its mean term", in: "batch_norm.cl", caughtBy: "batch_norm/",
       ("to[4] = FROZEN ? 0.0f : -scale * (sums.x / count);", "to[4] = 0.0f;")),
     Mutation(
+      "a half rounded towards zero", in: "half_storage.cl", caughtBy: "half_storage/",
+      ("((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;\n  return convert", "(a >> 13) - 0x1c000u;\n  return convert")),
+    Mutation(
       "a group's gradient without its mean term", in: "group_norm.cl", caughtBy: "group_norm/",
       ("to[4] = -inverse * (all / total);", "to[4] = 0.0f;")),
     Mutation(
