@@ -6,8 +6,8 @@
 #include "lanes.clh"
 
 GROUP __kernel void adam_step(__global float *restrict p, __global float *restrict m, __global float *restrict v,
-                        const __global float *restrict g, const __global float *restrict controls, int count,
-                        float beta1, float rest1, float beta2, float rest2, float epsilon) {
+                              const __global float *restrict g, const __global float *restrict controls, int count,
+                              float beta1, float rest1, float beta2, float rest2, float epsilon) {
   int at = RUN * SPAN + LANE, left = count - RUN * SPAN;
   float step = controls[0], correction = controls[1], scale = controls[2], decay = controls[3];
   if (left >= SPAN) {

@@ -20,7 +20,7 @@
 
 // partial[c][run] = (mean, sum of squared deviations) of one run.
 GROUP __kernel void batch_norm_partial(__global float *restrict partial, const __global float *restrict z, int channels,
-                                 int plane, int runs_per_image, int run_length) {
+                                       int plane, int runs_per_image, int run_length) {
   GROUP_MEMORY
   int run = RUN, c = get_global_id(1), runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
@@ -56,9 +56,10 @@ GROUP __kernel void batch_norm_partial(__global float *restrict partial, const _
 
 // table[c] = (mean, gamma / sigma, beta less the mean's rounding, 1 / sigma); running statistics as PyTorch keeps them.
 GROUP __kernel void batch_norm_table(__global float *restrict table, __global float *restrict running_mean,
-                               __global float *restrict running_variance, const __global float *restrict partial,
-                               const __global float *restrict gamma, const __global float *restrict beta, int channels,
-                               int plane, int runs_per_image, int run_length, int runs, float momentum, float epsilon) {
+                                     __global float *restrict running_variance, const __global float *restrict partial,
+                                     const __global float *restrict gamma, const __global float *restrict beta,
+                                     int channels, int plane, int runs_per_image, int run_length, int runs,
+                                     float momentum, float epsilon) {
   GROUP_MEMORY
   int c = RUN;
   const __global float *from = partial + (ulong)c * runs * 2;
@@ -106,8 +107,8 @@ __kernel void batch_norm_inference(__global float *restrict table, const __globa
 
 // partial[c][run] = (sum g f', sum g f' (z - mean)) of one run.
 GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial, const __global float *restrict g,
-                                          const __global float *restrict z, const __global float *restrict table,
-                                          int channels, int plane, int runs_per_image, int run_length) {
+                                                const __global float *restrict z, const __global float *restrict table,
+                                                int channels, int plane, int runs_per_image, int run_length) {
   GROUP_MEMORY
   int run = RUN, c = get_global_id(1), runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
@@ -145,8 +146,8 @@ GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial
 
 // gradient_table[c] = (mean, scale, beta, q, r, 0, 0, 0); dgamma[c], dbeta[c].
 GROUP __kernel void batch_norm_gradient_table(__global float *restrict gradient_table, __global float *restrict dgamma,
-                                        __global float *restrict dbeta, const __global float *restrict partial,
-                                        const __global float *restrict table, int channels, int count, int runs) {
+                                              __global float *restrict dbeta, const __global float *restrict partial,
+                                              const __global float *restrict table, int channels, int count, int runs) {
   GROUP_MEMORY
   int c = RUN;
   const __global float *from = partial + (ulong)c * runs * 2, *t = table + 4 * (ulong)c;

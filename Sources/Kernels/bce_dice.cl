@@ -17,7 +17,8 @@ SIGMOID(floats)
 #define GROUP_SUM4(v) v.x = GROUP_SUM(v.x), v.y = GROUP_SUM(v.y), v.z = GROUP_SUM(v.z), v.w = GROUP_SUM(v.w);
 
 GROUP __kernel void bce_dice_partial(__global float *restrict partial, const __global float *restrict logits,
-                               const __global float *restrict target, int count, int run_length, float pos_weight) {
+                                     const __global float *restrict target, int count, int run_length,
+                                     float pos_weight) {
   GROUP_MEMORY
   int run = RUN, i = run * run_length, end = i + min(run_length, count - i);
   floats bces = (floats)0.0f, overlaps = (floats)0.0f, predictions = (floats)0.0f, positives = (floats)0.0f;
@@ -40,8 +41,8 @@ GROUP __kernel void bce_dice_partial(__global float *restrict partial, const __g
 }
 
 GROUP __kernel void bce_dice_total(__global float *restrict loss, __global float *restrict coefficients,
-                             const __global float *restrict partial, int runs, int count, float bce_weight,
-                             float smooth) {
+                                   const __global float *restrict partial, int runs, int count, float bce_weight,
+                                   float smooth) {
   GROUP_MEMORY
   float4 sums = (float4)0.0f, lost = (float4)0.0f;
   for (int r = LANE; r < runs; r += LANES) {
@@ -61,8 +62,9 @@ GROUP __kernel void bce_dice_total(__global float *restrict loss, __global float
 }
 
 GROUP __kernel void bce_dice_backward(__global float *restrict d, const __global float *restrict logits,
-                                const __global float *restrict target, const __global float *restrict coefficients,
-                                int count, int run_length, float pos_weight, float bce_scale) {
+                                      const __global float *restrict target,
+                                      const __global float *restrict coefficients, int count, int run_length,
+                                      float pos_weight, float bce_scale) {
   int i = RUN * run_length, end = i + min(run_length, count - i);
   float dice_target = coefficients[0], dice_constant = coefficients[1];
   for (; end - i >= SPAN; i += SPAN) {

@@ -7,8 +7,9 @@
 #define ACCUMULATE 0
 #endif
 
-GROUP __kernel void channel_copy(__global float *restrict y, const __global float *restrict x, int y_first, int y_channels,
-                           int x_first, int x_channels, int plane, int runs_per_image, int run_length) {
+GROUP __kernel void channel_copy(__global float *restrict y, const __global float *restrict x, int y_first,
+                                 int y_channels, int x_first, int x_channels, int plane, int runs_per_image,
+                                 int run_length) {
   int run = RUN, c = get_global_id(1);
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);

@@ -7,8 +7,8 @@
 #define ACCUMULATE 0
 #endif
 
-GROUP __kernel void channel_sum_partial(__global float *restrict partial, const __global float *restrict x, int channels,
-                                  int plane, int runs_per_image, int run_length) {
+GROUP __kernel void channel_sum_partial(__global float *restrict partial, const __global float *restrict x,
+                                        int channels, int plane, int runs_per_image, int run_length) {
   GROUP_MEMORY
   int run = RUN, c = get_global_id(1), runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
@@ -23,8 +23,8 @@ GROUP __kernel void channel_sum_partial(__global float *restrict partial, const 
   if (LANE == 0) partial[(ulong)c * runs + run] = sum;
 }
 
-GROUP __kernel void channel_sum_total(__global float *restrict total, const __global float *restrict partial, int channels,
-                                int runs) {
+GROUP __kernel void channel_sum_total(__global float *restrict total, const __global float *restrict partial,
+                                      int channels, int runs) {
   GROUP_MEMORY
   int c = RUN;
   // Runs in the thousands: compensated, so that the last digits survive.

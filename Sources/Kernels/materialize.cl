@@ -10,8 +10,8 @@
 #endif
 
 GROUP __kernel void materialize(__global float *restrict y, const __global float *restrict x,
-                          const __global float *restrict x_table, const __global float *restrict x_aux, int channels,
-                          int plane, int runs_per_image, int run_length) {
+                                const __global float *restrict x_table, const __global float *restrict x_aux,
+                                int channels, int plane, int runs_per_image, int run_length) {
   int run = RUN, c = get_global_id(1);
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);

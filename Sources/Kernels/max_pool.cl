@@ -12,8 +12,8 @@
 #endif
 
 GROUP __kernel void max_pool_forward(__global float *restrict y, const __global float *restrict x,
-                               const __global float *restrict x_table, const __global float *restrict x_aux,
-                               int channels, int in_height, int in_width) {
+                                     const __global float *restrict x_table, const __global float *restrict x_aux,
+                                     int channels, int in_height, int in_width) {
   int row = RUN, c = get_global_id(1), n = get_global_id(2);
   int out_height = in_height / 2, out_width = in_width / 2;
   view_channel k;
@@ -34,8 +34,8 @@ GROUP __kernel void max_pool_forward(__global float *restrict y, const __global 
 }
 
 GROUP __kernel void max_pool_backward(__global float *restrict dx, const __global float *restrict x,
-                                const __global float *restrict x_table, const __global float *restrict x_aux,
-                                const __global float *restrict dy, int channels, int in_height, int in_width) {
+                                      const __global float *restrict x_table, const __global float *restrict x_aux,
+                                      const __global float *restrict dy, int channels, int in_height, int in_width) {
   int row = RUN, c = get_global_id(1), n = get_global_id(2);
   int out_height = in_height / 2, out_width = in_width / 2;
   view_channel k;

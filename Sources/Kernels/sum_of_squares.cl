@@ -3,8 +3,8 @@
 // LINT: -DLANES=256 -DWIDTH=4
 #include "lanes.clh"
 
-GROUP __kernel void sum_of_squares_partial(__global float *restrict partial, const __global float *restrict x, int count,
-                                     int run_length) {
+GROUP __kernel void sum_of_squares_partial(__global float *restrict partial, const __global float *restrict x,
+                                           int count, int run_length) {
   GROUP_MEMORY
   int run = RUN, i = run * run_length, end = i + min(run_length, count - i);
   floats sums = (floats)0.0f;
@@ -18,7 +18,8 @@ GROUP __kernel void sum_of_squares_partial(__global float *restrict partial, con
   if (LANE == 0) partial[run] = sum;
 }
 
-GROUP __kernel void sum_of_squares_total(__global float *restrict total, const __global float *restrict partial, int runs) {
+GROUP __kernel void sum_of_squares_total(__global float *restrict total, const __global float *restrict partial,
+                                         int runs) {
   GROUP_MEMORY
   float sum = 0.0f, lost = 0.0f;
   for (int r = LANE; r < runs; r += LANES) {

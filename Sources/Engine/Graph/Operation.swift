@@ -80,8 +80,8 @@ public struct DeviceTraits: Sendable {
   public var memoryBytes: Int
 
   package init(
-    kind: Kind, deviceClass: DeviceClass = .cpu, name: String, computeUnits: Int, localBytes: Int, alignmentBytes: Int, maxAllocationBytes: Int,
-    memoryBytes: Int
+    kind: Kind, deviceClass: DeviceClass = .cpu, name: String, computeUnits: Int, localBytes: Int,
+    alignmentBytes: Int, maxAllocationBytes: Int, memoryBytes: Int
   ) {
     self.kind = kind
     self.deviceClass = deviceClass

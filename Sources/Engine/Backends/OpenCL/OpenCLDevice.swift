@@ -29,8 +29,8 @@ public struct OpenCLDevice: Sendable {
 
   package var traits: DeviceTraits {
     DeviceTraits(
-      kind: .openCL, deviceClass: deviceClass, name: name, computeUnits: computeUnits, localBytes: localBytes, alignmentBytes: alignmentBytes,
-      maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)
+      kind: .openCL, deviceClass: deviceClass, name: name, computeUnits: computeUnits, localBytes: localBytes,
+      alignmentBytes: alignmentBytes, maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)
   }
 
   /// Memory that nobody uses now, bytes. OpenCL has no such query; AMD's drivers have one of their own.

@@ -30,13 +30,15 @@ struct GPUTile {
     height = segments * Self.itemColumns / width
     let budget = tuning.groupBytes
     // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
-    let window = (kernel - 1) * dilation <= 16 && Self.channelBytes(kernel, dilation, height, width, groupChannels) <= budget ? kernel : 1
-    self.window = window
+    let fits = Self.channelBytes(kernel, dilation, height, width, groupChannels) <= budget
+    window = (kernel - 1) * dilation <= 16 && fits ? kernel : 1
     chunk = max(1, min(8, channels, budget / Self.channelBytes(window, dilation, height, width, groupChannels)))
   }
 
   /// A channel's patch, whose rows are an odd number of elements apart, and its weights.
-  private static func channelBytes(_ window: Int, _ dilation: Int, _ height: Int, _ width: Int, _ groupChannels: Int) -> Int {
+  private static func channelBytes(
+    _ window: Int, _ dilation: Int, _ height: Int, _ width: Int, _ groupChannels: Int
+  ) -> Int {
     patchBytes(window, dilation, height, width) + window * window * groupChannels * 4
   }
 

@@ -33,7 +33,8 @@ struct GPUWeightGradient {
       var lanes = max(1, 32 / blocks)
       while lanes < most, lanes * itemInputs < kernel.inChannels { lanes *= 2 }
       for height in [4, 2] {
-        guard Self.xBytes(lanes * itemInputs, window, kernel.dilation, height) <= budget || (window == 1 && height == 2) else { continue }
+        let fits = Self.xBytes(lanes * itemInputs, window, kernel.dilation, height) <= budget
+        guard fits || (window == 1 && height == 2) else { continue }
         (self.window, self.itemInputs, self.lanes, self.height) = (window, itemInputs, lanes, height)
         return
       }

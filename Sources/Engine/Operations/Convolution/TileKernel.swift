@@ -65,7 +65,8 @@ struct TileKernel {
   /// Bytes of the packed weights.
   var packedBytes: Int {
     let block = gpuTile?.groupChannels ?? Self.block
-    return (channels + block - 1) / block * block * inChannels * (winogradTile != nil ? Winograd.points : kernel * kernel) * 4
+    let taps = winogradTile != nil ? Winograd.points : kernel * kernel
+    return (channels + block - 1) / block * block * inChannels * taps * 4
   }
 
   /// Packs the weights into `scratch`, then convolves.

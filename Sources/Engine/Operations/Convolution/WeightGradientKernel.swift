@@ -60,7 +60,8 @@ struct WeightGradientKernel {
   }
 
   func launches(accumulates: Bool) -> [Launch] {
-    gpu?.launches(accumulates: accumulates) ?? winograd?.launches(accumulates: accumulates) ?? direct(accumulates: accumulates)
+    if let gpu { return gpu.launches(accumulates: accumulates) }
+    return winograd?.launches(accumulates: accumulates) ?? direct(accumulates: accumulates)
   }
 
   private func direct(accumulates: Bool) -> [Launch] {
