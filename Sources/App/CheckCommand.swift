@@ -17,7 +17,11 @@ struct CheckCommand: ParsableCommand {
       --filter runs it again.
       """)
 
-  @Option(help: "auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device.")
+  @Option(
+    help: """
+      auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device. '@gpu' or \
+      '@nvidia' behind one runs its kernels for GPUs.
+      """)
   var device = "auto"
   @Option(parsing: .upToNextOption, help: "Golden files, or folders of them, to check as well.") var golden: [String] = []
   @Option(help: "Only cases whose name contains this, such as convolution/ or golden/.") var filter: String?
@@ -131,7 +135,8 @@ struct CheckCommand: ParsableCommand {
   }
 
   private func targets() throws -> [Target] {
-    guard device == "all" else {
+    let (selector, forced) = DeviceSelection.split(device)
+    guard selector == "all" else {
       let backend = try chooseBackend(device)
       return [Target(device: .init(backend), backend: .success(backend))]
     }
@@ -140,7 +145,7 @@ struct CheckCommand: ParsableCommand {
     let found = OpenCLDevice.all()
     for device in found {
       do throws(EngineError) {
-        let backend = try OpenCLBackend(device)
+        let backend = try OpenCLBackend(device, as: forced)
         targets.append(Target(device: .init(backend), backend: .success(backend)))
       } catch {
         let name = "\(device.selector) \(device.name)"

@@ -21,6 +21,7 @@ struct DevicesCommand: ParsableCommand {
     let max_allocation_bytes: Int
     let local_bytes: Int
     let alignment_bytes: Int
+    let kernels_for: String
     let available: Bool
   }
   private struct Rejection: Encodable {
@@ -54,6 +55,7 @@ struct DevicesCommand: ParsableCommand {
             memory          \(formatBytes(device.memoryBytes)), \(formatBytes(device.maxAllocationBytes)) in one piece
             local memory    \(formatBytes(device.localBytes))
             alignment       \(device.alignmentBytes) bytes
+            kernels for     \(device.deviceClass.rawValue)
           """)
       }
       for driver in OpenCLDevice.addedDrivers { output.say("added driver \(driver.library): \(driver.reason)") }
@@ -75,7 +77,8 @@ struct DevicesCommand: ParsableCommand {
               selector: $0.selector, name: $0.name, platform: $0.platformName, driver: $0.driverVersion,
               version: $0.deviceVersion, kind: $0.kind.rawValue, compute_units: $0.computeUnits,
               memory_bytes: $0.memoryBytes, max_allocation_bytes: $0.maxAllocationBytes, local_bytes: $0.localBytes,
-              alignment_bytes: $0.alignmentBytes, available: $0.isAvailable)
+              alignment_bytes: $0.alignmentBytes,
+              kernels_for: $0.deviceClass.rawValue, available: $0.isAvailable)
           }, cpu: cpu.traits.name, auto: backend.name, reason: reason,
           passed_over: passedOver.map { Rejection(device: $0.device, reason: $0.reason) },
           added_drivers: OpenCLDevice.addedDrivers.map { AddedDriver(library: $0.library, reason: $0.reason) }))

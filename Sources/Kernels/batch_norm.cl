@@ -1,11 +1,13 @@
 // Batch normalisation over images and pixels, channel by channel, as tables that readers apply (prelude.clh's views).
-// Reductions: one work-item per (run of pixels of one image, channel), then one per channel over the runs, in order.
+// Reductions: one run per (run of pixels of one image, channel), then one per channel over the runs' sums (lanes.clh).
 // Mean and variance by corrected two-pass within a run and Chan's merge over runs, never E[x^2] - E[x]^2.
 // All `=`, but running statistics `=` (1 - momentum) * old + momentum * new, and dgamma, dbeta `+=` with ACCUMULATE 1.
 // Macros: RELU 1: the view's f is ReLU, so gradients pass where its argument is positive. ACCUMULATE. FROZEN 1: the
 // statistics are constants, so nothing flows back through them.
 // LINT: -DRELU=1 -DACCUMULATE=1
 // LINT: -DRELU=1 -DFROZEN=1
+// LINT: -DLANES=256 -DWIDTH=4 -DRELU=1
+#include "lanes.clh"
 #ifndef RELU
 #define RELU 0
 #endif
@@ -17,64 +19,71 @@
 #endif
 
 // partial[c][run] = (mean, sum of squared deviations) of one run.
-__kernel void batch_norm_partial(__global float *restrict partial, const __global float *restrict z, int channels,
-                                 int plane, int runs_per_image, int run_length) {
-  int run = get_global_id(0), c = get_global_id(1), runs = get_global_size(0);
+GROUP __kernel void batch_norm_partial(__global float *restrict partial, const __global float *restrict z, int channels,
+                                       int plane, int runs_per_image, int run_length) {
+  GROUP_MEMORY
+  int run = RUN, c = get_global_id(1), runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   const __global float *from = z + ((ulong)n * channels + c) * plane + start;
 
-  float16 sums = (float16)0.0f;
+  floats sums = (floats)0.0f;
   int i = 0;
-  for (; i + 16 <= count; i += 16) sums += vload16(0, from + i);
-  float sum = sum16(sums);
-  for (; i < count; i++) sum += from[i];
-  float mean = sum / count;
+  for (; count - i >= SPAN; i += SPAN) sums += load(from + i + LANE);
+  float sum = SUM(sums);
+  for (i += LANE; i < count; i += LANES) sum += from[i];
+  float mean = GROUP_SUM(sum) / count;
 
-  float16 deviations = (float16)0.0f, squares = (float16)0.0f;
-  for (i = 0; i + 16 <= count; i += 16) {
-    float16 d = vload16(0, from + i) - mean;
+  floats deviations = (floats)0.0f, squares = (floats)0.0f;
+  for (i = 0; count - i >= SPAN; i += SPAN) {
+    floats d = load(from + i + LANE) - mean;
     deviations += d;
     squares = fma(d, d, squares);
   }
-  float deviation = sum16(deviations), square = sum16(squares);
-  for (; i < count; i++) {
+  float deviation = SUM(deviations), square = SUM(squares);
+  for (i += LANE; i < count; i += LANES) {
     float d = from[i] - mean;
     deviation += d;
     square = fma(d, d, square);
   }
+  deviation = GROUP_SUM(deviation);
+  square = GROUP_SUM(square);
+  if (LANE > 0) return;
   __global float *to = partial + ((ulong)c * runs + run) * 2;
   to[0] = mean + deviation / count;
   to[1] = square - deviation * deviation / count;
 }
 
 // table[c] = (mean, gamma / sigma, beta less the mean's rounding, 1 / sigma); running statistics as PyTorch keeps them.
-__kernel void batch_norm_table(__global float *restrict table, __global float *restrict running_mean,
-                               __global float *restrict running_variance, const __global float *restrict partial,
-                               const __global float *restrict gamma, const __global float *restrict beta, int channels,
-                               int plane, int runs_per_image, int run_length, int runs, float momentum, float epsilon) {
-  int c = get_global_id(0);
-  if (c >= channels) return;
+GROUP __kernel void batch_norm_table(__global float *restrict table, __global float *restrict running_mean,
+                                     __global float *restrict running_variance, const __global float *restrict partial,
+                                     const __global float *restrict gamma, const __global float *restrict beta,
+                                     int channels, int plane, int runs_per_image, int run_length, int runs,
+                                     float momentum, float epsilon) {
+  GROUP_MEMORY
+  int c = RUN;
   const __global float *from = partial + (ulong)c * runs * 2;
   float total = (float)(runs / runs_per_image) * (float)plane;
   // Offsets from the first run's mean, so that nothing large cancels; compensated sums.
   float first = from[0], shift = 0.0f, lost = 0.0f;
-  for (int r = 0; r < runs; r++) {
+  for (int r = LANE; r < runs; r += LANES) {
     int count = min(run_length, plane - r % runs_per_image * run_length);
     float v = (from[2 * r] - first) * count - lost, next = shift + v;
     lost = (next - shift) - v;
     shift = next;
   }
-  shift /= total;
+  shift = GROUP_SUM(shift) / total;
   float squares = 0.0f;
   lost = 0.0f;
-  for (int r = 0; r < runs; r++) {
+  for (int r = LANE; r < runs; r += LANES) {
     int count = min(run_length, plane - r % runs_per_image * run_length);
     float d = (from[2 * r] - first) - shift;
     float v = fma(d * count, d, from[2 * r + 1]) - lost, next = squares + v;
     lost = (next - squares) - v;
     squares = next;
   }
+  squares = GROUP_SUM(squares);
+  if (LANE > 0) return;
   float mean = first + shift, variance = squares / total;
   float inverse = 1.0f / sqrt(variance + epsilon);
   // What rounding took from the mean goes into beta, so that a mean of a thousand sigma costs no digits.
@@ -97,10 +106,11 @@ __kernel void batch_norm_inference(__global float *restrict table, const __globa
 }
 
 // partial[c][run] = (sum g f', sum g f' (z - mean)) of one run.
-__kernel void batch_norm_gradient_partial(__global float *restrict partial, const __global float *restrict g,
-                                          const __global float *restrict z, const __global float *restrict table,
-                                          int channels, int plane, int runs_per_image, int run_length) {
-  int run = get_global_id(0), c = get_global_id(1), runs = get_global_size(0);
+GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial, const __global float *restrict g,
+                                                const __global float *restrict z, const __global float *restrict table,
+                                                int channels, int plane, int runs_per_image, int run_length) {
+  GROUP_MEMORY
+  int run = RUN, c = get_global_id(1), runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
@@ -108,18 +118,18 @@ __kernel void batch_norm_gradient_partial(__global float *restrict partial, cons
   float mean = t[0], scale = t[1], beta = t[2];
   g += base, z += base;
 
-  float16 sums = (float16)0.0f, products = (float16)0.0f;
+  floats sums = (floats)0.0f, products = (floats)0.0f;
   int i = 0;
-  for (; i + 16 <= count; i += 16) {
-    float16 d = vload16(0, z + i) - mean, v = vload16(0, g + i);
+  for (; count - i >= SPAN; i += SPAN) {
+    floats d = load(z + i + LANE) - mean, v = load(g + i + LANE);
 #if RELU
-    v = select((float16)0.0f, v, isgreater(fma(d, (float16)scale, (float16)beta), (float16)0.0f));
+    v = select((floats)0.0f, v, isgreater(fma(d, (floats)scale, (floats)beta), (floats)0.0f));
 #endif
     sums += v;
     products = fma(v, d, products);
   }
-  float sum = sum16(sums), product = sum16(products);
-  for (; i < count; i++) {
+  float sum = SUM(sums), product = SUM(products);
+  for (i += LANE; i < count; i += LANES) {
     float d = z[i] - mean, v = g[i];
 #if RELU
     v = fma(d, scale, beta) > 0.0f ? v : 0.0f;
@@ -127,23 +137,29 @@ __kernel void batch_norm_gradient_partial(__global float *restrict partial, cons
     sum += v;
     product = fma(v, d, product);
   }
+  sum = GROUP_SUM(sum);
+  product = GROUP_SUM(product);
+  if (LANE > 0) return;
   __global float *to = partial + ((ulong)c * runs + run) * 2;
   to[0] = sum, to[1] = product;
 }
 
 // gradient_table[c] = (mean, scale, beta, q, r, 0, 0, 0); dgamma[c], dbeta[c].
-__kernel void batch_norm_gradient_table(__global float *restrict gradient_table, __global float *restrict dgamma,
-                                        __global float *restrict dbeta, const __global float *restrict partial,
-                                        const __global float *restrict table, int channels, int count, int runs) {
-  int c = get_global_id(0);
-  if (c >= channels) return;
+GROUP __kernel void batch_norm_gradient_table(__global float *restrict gradient_table, __global float *restrict dgamma,
+                                              __global float *restrict dbeta, const __global float *restrict partial,
+                                              const __global float *restrict table, int channels, int count, int runs) {
+  GROUP_MEMORY
+  int c = RUN;
   const __global float *from = partial + (ulong)c * runs * 2, *t = table + 4 * (ulong)c;
   float2 sums = (float2)0.0f, lost = (float2)0.0f;
-  for (int r = 0; r < runs; r++) {
+  for (int r = LANE; r < runs; r += LANES) {
     float2 v = vload2(r, from) - lost, next = sums + v;
     lost = (next - sums) - v;
     sums = next;
   }
+  sums.x = GROUP_SUM(sums.x);
+  sums.y = GROUP_SUM(sums.y);
+  if (LANE > 0) return;
   float scale = t[1], inverse = t[3];
   __global float *to = gradient_table + 8 * (ulong)c;
   to[0] = t[0], to[1] = scale, to[2] = t[2];

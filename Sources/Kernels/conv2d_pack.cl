@@ -1,26 +1,30 @@
 // conv2d_pack: puts weights into the order in which the convolution kernels read them: one work-item per (input channel, block of
-// 8 output channels). Macro: K kernel side.
+// BLOCK output channels); on GPUs, one run (lanes.clh). Macros: K kernel side; BLOCK.
+// LINT:
+// LINT: -DLANES=256 -DWIDTH=4 -DBLOCK=64
+#include "lanes.clh"
 #ifndef K
 #define K 3
 #endif
 #define TAPS (K * K)
+#ifndef BLOCK
 #define BLOCK 8
+#endif
 
-// Packs w into [block of 8 output channels][input channel][tap][8], zero beyond the last channel.
+// Packs w into [block of BLOCK output channels][input channel][tap][BLOCK], zero beyond the last channel.
 // transposed 0: output channel o, input channel c from w[o0 + o, c0 + c, p, q], w being (out, in, K, K).
 // transposed 1: from w[o0 + c, c0 + o, K-1-p, K-1-q]: the gradient's weights, gathered.
-__kernel void conv2d_pack(__global float *restrict packed, const __global float *restrict w, int o0, int c0,
-                          int w_in, int out_channels, int in_channels, int transposed) {
-  int c = get_global_id(0), block = get_global_id(1);
+GROUP __kernel void conv2d_pack(__global float *restrict packed, const __global float *restrict w, int o0, int c0,
+                                int w_in, int out_channels, int in_channels, int transposed) {
+  int c = RUN, block = get_global_id(1);
   if (c >= in_channels) return;
   __global float *to = packed + ((ulong)block * in_channels + c) * TAPS * BLOCK;
-  for (int t = 0; t < TAPS; t++)
-    for (int b = 0; b < BLOCK; b++) {
-      int o = block * BLOCK + b;
-      float v = 0.0f;
-      if (o < out_channels)
-        v = transposed ? w[((ulong)(o0 + c) * w_in + c0 + o) * TAPS + (TAPS - 1 - t)]
-                       : w[((ulong)(o0 + o) * w_in + c0 + c) * TAPS + t];
-      to[t * BLOCK + b] = v;
-    }
+  for (int e = LANE; e < TAPS * BLOCK; e += LANES) {
+    int t = e / BLOCK, o = block * BLOCK + e - t * BLOCK;
+    float v = 0.0f;
+    if (o < out_channels)
+      v = transposed ? w[((ulong)(o0 + c) * w_in + c0 + o) * TAPS + (TAPS - 1 - t)]
+                     : w[((ulong)(o0 + o) * w_in + c0 + c) * TAPS + t];
+    to[e] = v;
+  }
 }

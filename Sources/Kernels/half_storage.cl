@@ -1,7 +1,9 @@
 // fp32 values kept in 16 bits between two uses, and read back: IEEE half precision, rounded to nearest even, subnormals kept,
 // values beyond +-65504 set to that. By integer arithmetic, so that every device gives the same bits and none needs fp16.
-// One work-item per (run of pixels of one image, channel). HALF_TO_FLOAT 1: y = float(x), else y = half(x).
+// One run (lanes.clh) per (run of pixels of one image, channel). HALF_TO_FLOAT 1: y = float(x), else y = half(x).
 // LINT: -DHALF_TO_FLOAT=1
+// LINT: -DLANES=256 -DWIDTH=4
+#include "lanes.clh"
 #ifndef HALF_TO_FLOAT
 #define HALF_TO_FLOAT 0
 #endif
@@ -45,14 +47,14 @@ inline float16 half_value16(ushort16 bits) {
 #define CONVERT16 half_bits16
 #endif
 
-__kernel void half_storage(__global TO *restrict y, const __global FROM *restrict x, int channels, int plane,
-                           int runs_per_image, int run_length) {
-  int run = get_global_id(0), c = get_global_id(1);
+GROUP __kernel void half_storage(__global TO *restrict y, const __global FROM *restrict x, int channels, int plane,
+                                 int runs_per_image, int run_length) {
+  int run = RUN, c = get_global_id(1);
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
   x += base, y += base;
   int i = 0;
-  for (; i + 16 <= count; i += 16) vstore16(CONVERT16(vload16(0, x + i)), 0, y + i);
-  for (; i < count; i++) y[i] = CONVERT1(x[i]);
+  for (; LANES == 1 && i + 16 <= count; i += 16) vstore16(CONVERT16(vload16(0, x + i)), 0, y + i);
+  for (i += LANE; i < count; i += LANES) y[i] = CONVERT1(x[i]);
 }

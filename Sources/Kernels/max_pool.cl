@@ -1,7 +1,9 @@
 // 2x2 max-pooling, stride 2, of x read through a plain or normalised view; odd edges are dropped.
-// max_pool_forward: one work-item per row of y. max_pool_backward: one per pair of rows of x (and the odd last row): dy goes
+// max_pool_forward: one run (lanes.clh) per row of y. max_pool_backward: one per pair of rows of x (and the odd last row): dy goes
 // to the window's first maximum in row-major order, the others get 0; ACCUMULATE 1 adds to dx instead.
 // LINT: -DX_MODE=2 -DACCUMULATE=1
+// LINT: -DLANES=64 -DWIDTH=4 -DX_MODE=2
+#include "lanes.clh"
 #ifndef X_MODE
 #define X_MODE VIEW_PLAIN
 #endif
@@ -9,10 +11,10 @@
 #define ACCUMULATE 0
 #endif
 
-__kernel void max_pool_forward(__global float *restrict y, const __global float *restrict x,
-                               const __global float *restrict x_table, const __global float *restrict x_aux,
-                               int channels, int in_height, int in_width) {
-  int row = get_global_id(0), c = get_global_id(1), n = get_global_id(2);
+GROUP __kernel void max_pool_forward(__global float *restrict y, const __global float *restrict x,
+                                     const __global float *restrict x_table, const __global float *restrict x_aux,
+                                     int channels, int in_height, int in_width) {
+  int row = RUN, c = get_global_id(1), n = get_global_id(2);
   int out_height = in_height / 2, out_width = in_width / 2;
   view_channel k;
   view_load_channel(&k, X_MODE, x_table, c);
@@ -20,7 +22,7 @@ __kernel void max_pool_forward(__global float *restrict y, const __global float 
   const __global float *low = top + in_width;
   y += (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
-  for (; SHUFFLES && j + 8 <= out_width; j += 8) {
+  for (; LANES == 1 && SHUFFLES && j + 8 <= out_width; j += 8) {
     // The next two rows: a row ends before the processor's own prefetching has found its pace.
     PREFETCH(top + 2 * j + 2 * in_width);
     PREFETCH(low + 2 * j + 2 * in_width);
@@ -29,15 +31,15 @@ __kernel void max_pool_forward(__global float *restrict y, const __global float 
     float16 m = fmax(a, b);
     vstore8(fmax(m.even, m.odd), 0, y + j);
   }
-  for (; j < out_width; j++)
+  for (j += LANE; j < out_width; j += LANES)
     y[j] = fmax(fmax(view1(X_MODE, k, top[2 * j], 0.0f), view1(X_MODE, k, top[2 * j + 1], 0.0f)),
                 fmax(view1(X_MODE, k, low[2 * j], 0.0f), view1(X_MODE, k, low[2 * j + 1], 0.0f)));
 }
 
-__kernel void max_pool_backward(__global float *restrict dx, const __global float *restrict x,
-                                const __global float *restrict x_table, const __global float *restrict x_aux,
-                                const __global float *restrict dy, int channels, int in_height, int in_width) {
-  int row = get_global_id(0), c = get_global_id(1), n = get_global_id(2);
+GROUP __kernel void max_pool_backward(__global float *restrict dx, const __global float *restrict x,
+                                      const __global float *restrict x_table, const __global float *restrict x_aux,
+                                      const __global float *restrict dy, int channels, int in_height, int in_width) {
+  int row = RUN, c = get_global_id(1), n = get_global_id(2);
   int out_height = in_height / 2, out_width = in_width / 2;
   view_channel k;
   view_load_channel(&k, X_MODE, x_table, c);
@@ -45,14 +47,14 @@ __kernel void max_pool_backward(__global float *restrict dx, const __global floa
   __global float *dtop = dx + at, *dlow = dtop + in_width;
   if (row >= out_height) {
 #if !ACCUMULATE
-    for (int j = 0; j < in_width; j++) dtop[j] = 0.0f;
+    for (int j = LANE; j < in_width; j += LANES) dtop[j] = 0.0f;
 #endif
     return;
   }
   const __global float *top = x + at, *low = top + in_width;
   dy += (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
-  for (; SHUFFLES && j + 8 <= out_width; j += 8) {
+  for (; LANES == 1 && SHUFFLES && j + 8 <= out_width; j += 8) {
     PREFETCH(top + 2 * j + 2 * in_width);
     PREFETCH(low + 2 * j + 2 * in_width);
     float16 u = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
@@ -70,12 +72,14 @@ __kernel void max_pool_backward(__global float *restrict dx, const __global floa
     vstore16(dt, 0, dtop + 2 * j);
     vstore16(dl, 0, dlow + 2 * j);
   }
-  for (; j < out_width; j++) {
+  for (j += LANE; j < out_width; j += LANES) {
     float v[4] = {view1(X_MODE, k, top[2 * j], 0.0f), view1(X_MODE, k, top[2 * j + 1], 0.0f),
                   view1(X_MODE, k, low[2 * j], 0.0f), view1(X_MODE, k, low[2 * j + 1], 0.0f)};
     int best = 0;
+#pragma unroll
     for (int i = 1; i < 4; i++)
       if (v[i] > v[best]) best = i;
+#pragma unroll
     for (int i = 0; i < 4; i++) {
       __global float *to = (i < 2 ? dtop : dlow) + 2 * j + (i & 1);
       float d = i == best ? dy[j] : 0.0f;
@@ -87,6 +91,6 @@ __kernel void max_pool_backward(__global float *restrict dx, const __global floa
     }
   }
 #if !ACCUMULATE
-  if (in_width & 1) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;
+  if (LANE == 0 && (in_width & 1)) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;
 #endif
 }

@@ -1,12 +1,16 @@
-// average += rate * (x - average), rate = controls[0]. One work-item per 16 elements.
-__kernel void moving_average(__global float *restrict average, const __global float *restrict x,
-                             const __global float *restrict controls, int count) {
-  int at = get_global_id(0) * 16;
+// average += rate * (x - average), rate = controls[0]. One run per SPAN elements.
+// LINT:
+// LINT: -DLANES=256 -DWIDTH=4
+#include "lanes.clh"
+
+GROUP __kernel void moving_average(__global float *restrict average, const __global float *restrict x,
+                                   const __global float *restrict controls, int count) {
+  int at = RUN * SPAN + LANE, left = count - RUN * SPAN;
   float rate = controls[0];
-  if (at + 16 <= count) {
-    float16 a = vload16(0, average + at);
-    vstore16(a + rate * (vload16(0, x + at) - a), 0, average + at);
+  if (left >= SPAN) {
+    floats a = load(average + at);
+    store(a + rate * (load(x + at) - a), average + at);
     return;
   }
-  for (; at < count; at++) average[at] += rate * (x[at] - average[at]);
+  for (; at < count; at += LANES) average[at] += rate * (x[at] - average[at]);
 }

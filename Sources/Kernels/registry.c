@@ -8,6 +8,9 @@
 static const char prelude[] = {
 #embed "prelude.clh"
     , 0};
+static const char lanes[] = {
+#embed "lanes.clh"
+    , 0};
 static const char conv2d_stage[] = {
 #embed "conv2d_stage.clh"
     , 0};
@@ -19,6 +22,15 @@ static const char conv2d_weight_gradient[] = {
     , 0};
 static const char conv2d_pack[] = {
 #embed "conv2d_pack.cl"
+    , 0};
+static const char conv2d_gpu_shared[] = {
+#embed "conv2d_gpu.clh"
+    , 0};
+static const char conv2d_gpu[] = {
+#embed "conv2d_gpu.cl"
+    , 0};
+static const char conv2d_gpu_weight_gradient[] = {
+#embed "conv2d_gpu_weight_gradient.cl"
     , 0};
 static const char conv2d_reduce[] = {
 #embed "conv2d_reduce.cl"
@@ -79,6 +91,7 @@ static const struct {
   const char *name, *source;
 } files[] = {
     {"prelude.clh", prelude},
+    {"lanes.clh", lanes},
     {"conv2d_stage.clh", conv2d_stage},
     {"conv2d.cl", conv2d},
     {"conv2d_weight_gradient.cl", conv2d_weight_gradient},
@@ -87,6 +100,9 @@ static const struct {
     {"conv2d_winograd.cl", conv2d_winograd},
     {"conv2d_winograd_pack.cl", conv2d_winograd_pack},
     {"conv2d_winograd_weight_gradient.cl", conv2d_winograd_weight_gradient},
+    {"conv2d_gpu.clh", conv2d_gpu_shared},
+    {"conv2d_gpu.cl", conv2d_gpu},
+    {"conv2d_gpu_weight_gradient.cl", conv2d_gpu_weight_gradient},
     {"conv2d_reduce.cl", conv2d_reduce},
     {"channel_sum.cl", channel_sum},
     {"channel_copy.cl", channel_copy},

@@ -13,9 +13,17 @@ import Testing
     for backend in backends { try check(Catalogue.all, on: backend) }
   }
 
+  /// The kernels for GPUs, on whatever is there: one class in full, and one of each other form of its tiles.
+  @Test func everyCaseAsOnAGPU() throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    try check(Catalogue.all, on: OpenCLBackend(device, as: .nvidia))
+    try check(Catalogue.quick, on: OpenCLBackend(device, as: .gpu))
+  }
+
   /// A training step's gradients and ten steps' losses, on each device against Double.
   @Test(arguments: NetworkCase.all) func wholeNetworkOnEveryDevice(_ network: NetworkCase) throws {
-    for backend in try Devices.all() {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    for backend in try Devices.all() + [OpenCLBackend(device, as: .nvidia)] {
       let result = network.run(on: backend)
       #expect(result.passed, "\(result)")
       #expect(result.tensors.count > 50)

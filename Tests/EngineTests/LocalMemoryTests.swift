@@ -20,6 +20,24 @@ import Testing
 
       """
     ),
+    "conv2d_gpu.cl": (
+      "  for (int c_begin = 0; c_begin < in_channels; c_begin += chunk) {\n    int c_count",
+      """
+        for (int l = lane; l < chunk * PATCH_H * PITCH; l += ITEMS) patch[l] = NAN;
+        for (int l = lane; l < chunk * WINDOW * WINDOW * O_VECTORS; l += ITEMS) weights[l] = (float4)NAN;
+        barrier(CLK_LOCAL_MEM_FENCE);
+
+      """
+    ),
+    "conv2d_gpu_weight_gradient.cl": (
+      "  for (int tile = first; tile < last; tile++) {",
+      """
+        for (int l = lane; l < PIXELS * Z_STEP; l += ITEMS) z_stage[l] = (float4)NAN;
+        for (int l = lane; l < C_TILE * X_PLANE; l += ITEMS) x_stage[l] = NAN;
+        barrier(CLK_LOCAL_MEM_FENCE);
+
+      """
+    ),
     "conv2d_winograd_weight_gradient.cl": (
       "  for (int tile = first; tile < last; tile++) {",
       """
@@ -46,15 +64,18 @@ import Testing
       let text = try #require(ProgramCache.source(file))
       try #require(text.contains(filling.before), "\(file) no longer has the line that the filling goes before")
     }
-    let backend = try OpenCLBackend(device) { file, text in
-      guard let filling = Self.fillings[file] else { return text }
-      return text.replacing(filling.before, with: filling.code + filling.before)
-    }
     // Random cases too: the fault that this is for showed at every width that no vector divides.
-    let cases = try Catalogue.matching("convolution/") + Catalogue.fuzz(count: 60, seed: 9)
-    for opCase in cases where opCase.operation.hasSuffix("convolution") {
-      let result = CaseRunner.run(opCase, on: backend)
-      #expect(result.passed, "\(result)")
+    let all = try Catalogue.matching("convolution/") + Catalogue.fuzz(count: 60, seed: 9)
+    let few = Catalogue.quick + Catalogue.fuzz(count: 40, seed: 9)
+    for (forced, cases) in [(DeviceClass.cpu, all), (.nvidia, few), (.gpu, few)] {
+      let backend = try OpenCLBackend(device, as: forced) { file, text in
+        guard let filling = Self.fillings[file] else { return text }
+        return text.replacing(filling.before, with: filling.code + filling.before)
+      }
+      for opCase in cases where opCase.operation.hasSuffix("convolution") {
+        let result = CaseRunner.run(opCase, on: backend)
+        #expect(result.passed, "\(result)")
+      }
     }
   }
 

@@ -68,7 +68,7 @@ import Testing
     for opCase in Catalogue.quick {
       let graph = try opCase.graph()
       for guardBytes in [0, 4096] {
-        let plan = try Plan(graph, layout: StateLayout(), for: Coverage.imaginaryDevice, guardBytes: guardBytes)
+        let plan = try Plan(graph, layout: StateLayout(), for: Coverage.imaginaryDevice(), guardBytes: guardBytes)
         let lives = Liveness(graph)
         let placed =
           graph.values.indices.compactMap { index -> (region: Plan.Region, life: ClosedRange<Int>)? in

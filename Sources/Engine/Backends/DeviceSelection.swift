@@ -11,7 +11,8 @@ public enum DeviceSelection {
   /// The backend for a selector, with what was passed over on the way.
   ///
   /// - Parameter selector: "auto": a GPU, else an OpenCL CPU device, else the CPU path, each after a self-check;
-  ///   "cpu": the CPU path; "opencl": the first OpenCL device; "opencl:P:D" or part of a device's name.
+  ///   "cpu": the CPU path; "opencl": the first OpenCL device; "opencl:P:D" or part of a device's name. An OpenCL device
+  ///   followed by "@gpu" or another ``DeviceClass`` runs the kernels of that class.
   /// - Throws: `.request` listing the devices where the selector names none; the device's own error where it fails and was
   ///   named.
   public static func backend(
@@ -39,16 +40,26 @@ public enum DeviceSelection {
       }
       return (CPUBackend(), "no OpenCL device \(devices.isEmpty ? "found" : "passed its self-check")", rejections)
     }
-    let wanted = selector.lowercased()
+    let (wanted, forced) = split(selector.lowercased())
     let match = devices.first { device in
       wanted == "opencl" || wanted == device.selector || (wanted == "gpu" && device.kind == .gpu)
         || (!wanted.hasPrefix("opencl") && wanted != "gpu" && device.name.lowercased().contains(wanted))
     }
     guard let match else {
       let known = (["cpu"] + devices.map { "\($0.selector) (\($0.name))" }).joined(separator: ", ")
-      throw .request("no device '\(selector)'; there are: auto, \(known)")
+      let classes = DeviceClass.allCases.map(\.rawValue).joined(separator: ", ")
+      throw .request("no device '\(selector)'; there are: auto, \(known); an '@' after one may force a class: \(classes)")
     }
-    return (try OpenCLBackend(match), "asked for", [])
+    return (try OpenCLBackend(match, as: forced), "asked for", [])
+  }
+
+  /// A selector without the class that it forces, and the class; nil where what follows an "@" is no class, as in the
+  /// names of some processors.
+  package static func split(_ selector: String) -> (device: String, forced: DeviceClass?) {
+    guard let at = selector.lastIndex(of: "@"),
+      let forced = DeviceClass(rawValue: String(selector[selector.index(after: at)...]))
+    else { return (selector, nil) }
+    return (String(selector[..<at]), forced)
   }
 
   /// The CPU path and every OpenCL device.

@@ -66,6 +66,8 @@ public struct NodeIO: Sendable {
 public struct DeviceTraits: Sendable {
   public enum Kind: Sendable { case cpuPath, openCL }
   public var kind: Kind
+  /// Whose kernels suit it.
+  public var deviceClass: DeviceClass
   public var name: String
   public var computeUnits: Int
   /// Local memory of a work-group, bytes.
@@ -78,10 +80,11 @@ public struct DeviceTraits: Sendable {
   public var memoryBytes: Int
 
   package init(
-    kind: Kind, name: String, computeUnits: Int, localBytes: Int, alignmentBytes: Int, maxAllocationBytes: Int,
-    memoryBytes: Int
+    kind: Kind, deviceClass: DeviceClass = .cpu, name: String, computeUnits: Int, localBytes: Int,
+    alignmentBytes: Int, maxAllocationBytes: Int, memoryBytes: Int
   ) {
     self.kind = kind
+    self.deviceClass = deviceClass
     self.name = name
     self.computeUnits = computeUnits
     self.localBytes = localBytes

@@ -39,7 +39,7 @@ extension Catalogue {
     ConvolutionCase(
       n: 1, channels: [6], views: [.relu], h: 9, w: 10, branches: [(3, 1), (5, 2), (2, 4)],
       tail: Norm(prefix: "norm", relu: true)),
-    ConvolutionCase(n: 1, channels: [3], h: 8, w: 9, branches: [(4, 1)], twice: true),
+    ConvolutionCase(n: 1, channels: [3], h: 8, w: 12, branches: [(4, 1)], twice: true),
     // By Winograd, forward and both gradients.
     ConvolutionCase(n: 1, channels: [33], h: 9, w: 35, branches: [(32, 1)]),
   ].map { OpCase($0, tier: .quick) }

@@ -9,15 +9,17 @@ public struct Coverage: Sendable {
   /// Distinct programs: a file with its macros.
   public private(set) var programs: Set<String> = []
 
-  /// - Parameter device: what launches are described for; by default an imaginary OpenCL device.
-  public init(_ cases: [OpCase], on device: DeviceTraits = Self.imaginaryDevice) throws(EngineError) {
+  /// - Parameter devices: what launches are described for; by default an imaginary OpenCL device of each class.
+  public init(
+    _ cases: [OpCase], on devices: [DeviceTraits] = DeviceClass.allCases.map(Self.imaginaryDevice)
+  ) throws(EngineError) {
     for opCase in cases {
       let graph = try opCase.graph()
       var operations: Set<String> = []
       var kernels: Set<String> = []
       for node in graph.nodes {
         operations.insert(type(of: node.operation).name)
-        for launch in node.operation.launches(graph.io(node), device) {
+        for launch in devices.flatMap({ node.operation.launches(graph.io(node), $0) }) {
           kernels.insert(launch.function)
           programs.insert(launch.file + launch.defines.map { " \($0.name)=\($0.value)" }.joined())
         }
@@ -27,9 +29,11 @@ public struct Coverage: Sendable {
     }
   }
 
-  public static let imaginaryDevice = DeviceTraits(
-    kind: .openCL, name: "imaginary", computeUnits: 2, localBytes: 1 << 20, alignmentBytes: 128,
-    maxAllocationBytes: 1 << 32, memoryBytes: 1 << 33)
+  public static func imaginaryDevice(_ deviceClass: DeviceClass = .cpu) -> DeviceTraits {
+    DeviceTraits(
+      kind: .openCL, deviceClass: deviceClass, name: "imaginary", computeUnits: 2, localBytes: 1 << 20,
+      alignmentBytes: 128, maxAllocationBytes: 1 << 32, memoryBytes: 1 << 33)
+  }
 
   /// Every `__kernel` function of the embedded files, with its file.
   public static func embeddedKernels() -> [(function: String, file: String)] {

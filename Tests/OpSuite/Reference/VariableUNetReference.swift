@@ -41,6 +41,10 @@ public struct VariableUNetReference: Sendable {
     public let gradients: [String: Tensor64]
     /// The running statistics after this pass, by path.
     public let runningStatistics: [String: Tensor64]
+    /// How near a gradient came to a jump: the least distance of a ReLU's argument from 0, and of a window's maximum, where
+    /// it is positive, from the next, as parts of their layer's root mean square. Fp32 gives other gradients where this is
+    /// about 1e-7.
+    public let nearestJump: Double
   }
 
   /// A network with these parameters and running statistics.
@@ -144,7 +148,7 @@ public struct VariableUNetReference: Sendable {
     let gradient = Reference.bceDiceGradient(logits: logits, target: target, loss)
     return Pass(
       loss: Reference.bceDice(logits: logits, target: target, loss), logits: logits,
-      gradients: backward(gradient, tape), runningStatistics: tape.running)
+      gradients: backward(gradient, tape), runningStatistics: tape.running, nearestJump: tape.nearestJump)
   }
 
   /// One training step: ``differentiate(x:target:_:)``, new running statistics, one step of Adam on each parameter.
@@ -181,6 +185,32 @@ public struct VariableUNetReference: Sendable {
     var skips: [Int: Tensor64] = [:]
     /// By path: the input of each transposed convolution and of `final`.
     var inputs: [String: Tensor64] = [:]
+    var nearestJump = Double.infinity
+
+    mutating func near(reluOf y: Tensor64) {
+      var least = Double.infinity
+      for v in y.values { least = min(least, abs(v)) }
+      nearestJump = min(nearestJump, least / Self.size(y))
+    }
+
+    mutating func near(poolOf x: Tensor64) {
+      let (h, w) = (x.shape[2], x.shape[3])
+      var least = Double.infinity
+      for plane in 0..<x.shape[0] * x.shape[1] {
+        for i in 0..<h / 2 {
+          for j in 0..<w / 2 {
+            let at = (plane * h + 2 * i) * w + 2 * j
+            let window = [x.values[at], x.values[at + 1], x.values[at + w], x.values[at + w + 1]].sorted()
+            if window[3] > 0 { least = min(least, window[3] - window[2]) }
+          }
+        }
+      }
+      nearestJump = min(nearestJump, least / Self.size(x))
+    }
+
+    private static func size(_ x: Tensor64) -> Double {
+      (x.values.reduce(0) { $0 + $1 * $1 } / Double(x.count)).squareRoot()
+    }
   }
 
   private func parameter(_ name: String) -> Tensor64 {
@@ -193,6 +223,7 @@ public struct VariableUNetReference: Sendable {
     for level in 1...4 {
       let skip = doubleConv(a, "enc\(level)", &tape)
       tape.skips[level] = skip
+      if tape.mode == .training { tape.near(poolOf: skip) }
       a = Reference.maxPool2x2(skip)
     }
     let parts = Self.branches(bottleneck, 8 * base).map {
@@ -228,23 +259,28 @@ public struct VariableUNetReference: Sendable {
       x, weight: parameter("\(conv).weight"), bias: parameter("\(conv).bias"), padding: padding(conv, dilation),
       dilation: dilation)
     tape.convolutions[conv] = (x, z)
+    let y = normalized(z, norm, &tape)
+    tape.near(reluOf: y)
+    return Reference.relu(y)
+  }
+
+  private func normalized(_ z: Tensor64, _ norm: String, _ tape: inout Tape) -> Tensor64 {
     let (weight, bias) = (parameter("\(norm).weight"), parameter("\(norm).bias"))
     if self.norm == .group {
-      return Reference.relu(Reference.groupNorm(z, channelsPerGroup: groupSize(norm), weight: weight, bias: bias))
+      return Reference.groupNorm(z, channelsPerGroup: groupSize(norm), weight: weight, bias: bias)
     }
     let mean = parameter("\(norm).running_mean")
     let variance = parameter("\(norm).running_var")
     guard tape.mode == .training, self.norm == .batch else {
-      return Reference.relu(
-        Reference.batchNormInference(
-          z, weight: weight, bias: bias, runningMean: mean, runningVariance: variance))
+      return Reference.batchNormInference(
+        z, weight: weight, bias: bias, runningMean: mean, runningVariance: variance)
     }
     let (y, statistics) = Reference.batchNormTraining(z, weight: weight, bias: bias)
     let running = Reference.batchNormRunning(
       mean: mean, variance: variance, statistics: statistics)
     tape.running["\(norm).running_mean"] = running.mean
     tape.running["\(norm).running_var"] = running.variance
-    return Reference.relu(y)
+    return y
   }
 
   /// Of a convolution that keeps its input's size.

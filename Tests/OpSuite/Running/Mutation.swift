@@ -1,3 +1,5 @@
+public import Engine
+
 /// A fault planted in a kernel's text: the catalogue has to catch each.
 public struct Mutation: Sendable, CustomStringConvertible {
   public let name: String
@@ -7,11 +9,17 @@ public struct Mutation: Sendable, CustomStringConvertible {
   public let edits: [(find: String, replace: String)]
   /// Part of the names of the quick cases that are to catch it.
   public let filter: String
+  /// The class whose launches run the kernel.
+  public let deviceClass: DeviceClass
 
   public var description: String { name }
 
-  init(_ name: String, in file: String, caughtBy filter: String, _ edits: (String, String)...) {
+  init(
+    _ name: String, in file: String, caughtBy filter: String, as deviceClass: DeviceClass = .cpu,
+    _ edits: (String, String)...
+  ) {
     self.name = name
+    self.deviceClass = deviceClass
     self.file = file
     self.filter = filter
     self.edits = edits.map { (find: $0.0, replace: $0.1) }
@@ -70,13 +78,91 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "channels of dz not turned", in: "conv2d_winograd_weight_gradient.cl", caughtBy: "convolution/",
       ("          transpose16(v);\n", "")),
     Mutation(
-      "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("total[c] += sum;", "")),
+      "a patch read before it is staged", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("barrier(CLK_LOCAL_MEM_FENCE);\n\n", "\n\n")),
+    Mutation(
+      "a halo a column short", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("#define PATCH_W (TILE_W + HALO)", "#define PATCH_W (TILE_W + HALO - (HALO > 0))")),
+    Mutation(
+      "half a segment left unwritten", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("if (count > 4) halves[1]", "if (count > 8) halves[1]")),
+    Mutation(
+      "a GPU's gradient that isn't added to", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
+      ("accumulate ? halves[0] + sums[b].lo : sums[b].lo", "sums[b].lo")),
+    Mutation(
+      "a column beyond the plane read", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .nvidia,
+      ("column >= width", "column > width")),
+    Mutation(
+      "a slice's first tile left out", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
+      ("for (int tile = first;", "for (int tile = first + (last - first > 1);")),
+    Mutation(
+      "a row of the weight gradient's window skipped", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/",
+      as: .gpu, ("xi[c * C_LANES * X_PLANE + a * DILATION * PITCH + j + HALO]", "xi[c * C_LANES * X_PLANE + j + HALO]")),
+    Mutation(
+      "a slice left out of the GPU's sum", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
+      ("s < slices; s++", "s < slices - (slices > 1); s++")),
+    Mutation(
+      "a patch overwritten while it is read", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
+      ("// Everyone has read the last patch.\n        barrier(CLK_LOCAL_MEM_FENCE);", "")),
+    Mutation(
+      "a GPU's rows beyond the last", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("y_row >= out_height || ", "")),
+    Mutation(
+      "a GPU's dropped bias", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
+      ("bias[bias_first + (o_first + b) / bias_per]", "0.0f")),
+    Mutation(
+      "two of four pixels swapped", in: "conv2d_gpu.cl", caughtBy: "transposed_convolution/", as: .nvidia,
+      ("(float2)(even[l], odd[l])", "(float2)(odd[l], even[l])")),
+    Mutation(
+      "a single tap's weights turned", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("TAPS + p * K + q) * O_VECTORS", "TAPS + q * K + p) * O_VECTORS")),
+    Mutation(
+      "the first group's weights for all", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
+      ("(ulong)group * in_channels * TAPS * O_VECTORS", "0")),
+    Mutation(
+      "a row beyond the plane read", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .gpu,
+      ("row >= height", "row > height")),
+    Mutation(
+      "one channel for all of the second source", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .nvidia,
+      ("(c) - x0_used, x1_channels", "0, x1_channels")),
+    Mutation(
+      "a depth's row by its column", in: "conv2d_gpu.clh", caughtBy: "transposed_convolution/", as: .nvidia,
+      ("2 * row + ((c >> 1) & 1)", "2 * row + (c & 1)")),
+    Mutation(
+      "a tile overwritten while it is read", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
+      ("// Everyone has read the last tile.\n    barrier(CLK_LOCAL_MEM_FENCE);", "")),
+    Mutation(
+      "a tile read before it is staged", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
+      ("barrier(CLK_LOCAL_MEM_FENCE);\n\n#pragma unroll 1", "\n#pragma unroll 1")),
+    Mutation(
+      "a branch's rows taken for the first's", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
+      ("dw[first + i]", "dw[i]")),
+    Mutation(
+      "an item's inputs as neighbours", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
+      ("c_begin + c * C_LANES + c_lane;", "c_begin + c + c_lane * ITEM_C;")),
+    Mutation(
+      "a single tap's column forgotten", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
+      ("x_begin = tile_x - pad_x + q * DILATION;", "x_begin = tile_x - pad_x;")),
+    Mutation(
+      "a sum overwritten while it is read", in: "lanes.clh", caughtBy: "batch_norm/", as: .nvidia,
+      ("// The last sum may still be being read.\n  barrier(CLK_LOCAL_MEM_FENCE);", "")),
+    Mutation(
+      "a rest taken by every item", in: "adam.cl", caughtBy: "adam/", as: .gpu,
+      ("at < count; at += LANES", "at < count; at++")),
+    Mutation(
+      "half the lanes left out of a sum", in: "lanes.clh", caughtBy: "channel_sum/", as: .gpu,
+      ("int count = LANES / 2", "int count = LANES / 4")),
+    Mutation(
+      "a lane's elements not apart", in: "lanes.clh", caughtBy: "materialize/", as: .nvidia,
+      ("from[LANES], from[2 * LANES]", "from[1], from[2]")),
+    Mutation(
+      "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("? total[c] + sum", "? total[c]")),
     Mutation(
       "a ReLU mask forgotten at a row's end", in: "prelude.clh", caughtBy: "convolution/",
       ("fma(d, k.scale, k.beta) > 0.0f ? x : 0.0f", "x")),
     Mutation(
       "variance as E[x²] − E[x]²", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h33_w31_mean",
-      ("float16 d = vload16(0, from + i) - mean;", "float16 d = vload16(0, from + i);"),
+      ("floats d = load(from + i + LANE) - mean;", "floats d = load(from + i + LANE);"),
       ("float d = from[i] - mean;", "float d = from[i];"), ("mean + deviation / count", "mean")),
     Mutation(
       "a biased running variance", in: "batch_norm.cl", caughtBy: "batch_norm/",
@@ -101,7 +187,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("if (v[i] > v[best])", "if (v[i] >= v[best])")),
     Mutation(
       "an odd edge left unwritten", in: "max_pool.cl", caughtBy: "max_pool/",
-      ("if (in_width & 1) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;", "")),
+      ("if (LANE == 0 && (in_width & 1)) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;", "")),
     Mutation(
       "a positive weight forgotten in the gradient", in: "bce_dice.cl", caughtBy: "bce_dice_loss/",
       ("- pos_weight * t * rest", "- t * rest")),

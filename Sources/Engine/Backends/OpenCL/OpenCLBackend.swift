@@ -10,20 +10,28 @@ public final class OpenCLBackend: Backend {
   let queue: OpenCLQueue
   let programs: ProgramCache
 
-  /// - Parameter faults: a failure to act out, for tests: nothing is then taken from the cache of compiled kernels.
-  public convenience init(_ device: OpenCLDevice, faults: FaultPlan? = nil) throws(EngineError) {
-    try self.init(device, faults: faults, edit: nil, store: faults == nil && device.givesBinaries ? KernelStore.ofUser() : nil)
+  /// - Parameters:
+  ///   - forced: takes another class's kernels than the device's own: right on every device, slow on most.
+  ///   - faults: a failure to act out, for tests: nothing is then taken from the cache of compiled kernels.
+  public convenience init(
+    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil
+  ) throws(EngineError) {
+    let store = faults == nil && device.givesBinaries ? KernelStore.ofUser() : nil
+    try self.init(device, as: forced, faults: faults, edit: nil, store: store)
   }
 
   /// - Parameters:
   ///   - edit: changes the kernels' text, for tests that plant faults in it.
   ///   - store: where compiled kernels are kept between processes; nil compiles them.
   package init(
-    _ device: OpenCLDevice, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?, store: KernelStore? = nil
+    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?,
+    store: KernelStore? = nil
   ) throws(EngineError) {
     self.device = device
-    name = "\(device.selector) \(device.name)"
-    traits = device.traits
+    var traits = device.traits
+    if let forced { traits.deviceClass = forced }
+    self.traits = traits
+    name = "\(device.selector)\(forced.map { "@\($0.rawValue)" } ?? "") \(device.name)"
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)

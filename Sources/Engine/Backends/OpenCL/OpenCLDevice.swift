@@ -22,13 +22,15 @@ public struct OpenCLDevice: Sendable {
   public let alignmentBytes: Int
   public let maxWorkGroup: Int
   public let isAvailable: Bool
+  /// Whose kernels suit it: a GPU's where it is one and nothing else, and has what they need.
+  public let deviceClass: DeviceClass
   // Device ids are process-wide constants of the driver, safe to share.
   nonisolated(unsafe) let raw: OpaquePointer
 
   package var traits: DeviceTraits {
     DeviceTraits(
-      kind: .openCL, name: name, computeUnits: computeUnits, localBytes: localBytes, alignmentBytes: alignmentBytes,
-      maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)
+      kind: .openCL, deviceClass: deviceClass, name: name, computeUnits: computeUnits, localBytes: localBytes,
+      alignmentBytes: alignmentBytes, maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)
   }
 
   /// Memory that nobody uses now, bytes. OpenCL has no such query; AMD's drivers have one of their own.
@@ -117,5 +119,20 @@ public struct OpenCLDevice: Sendable {
     alignmentBytes = max(64, number(CL_DEVICE_MEM_BASE_ADDR_ALIGN, cl_uint.self) / 8)
     maxWorkGroup = number(CL_DEVICE_MAX_WORK_GROUP_SIZE, Int.self)
     isAvailable = number(CL_DEVICE_AVAILABLE, cl_bool.self) != 0
+    // A simulator may call itself a CPU and a GPU in one.
+    let isGPU = kind == .gpu && type & Int(CL_DEVICE_TYPE_CPU) == 0
+    let suits = maxWorkGroup >= DeviceClass.leastWorkGroup && localBytes >= DeviceClass.leastLocalBytes
+    let vendor = vendor.lowercased()
+    if !isGPU || !suits {
+      deviceClass = .cpu
+    } else if vendor.contains("nvidia") {
+      deviceClass = .nvidia
+    } else if vendor.contains("advanced micro devices") || vendor.contains("amd") {
+      deviceClass = .amd
+    } else if vendor.contains("intel") {
+      deviceClass = .intel
+    } else {
+      deviceClass = .gpu
+    }
   }
 }

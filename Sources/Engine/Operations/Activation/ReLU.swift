@@ -25,7 +25,8 @@ public struct ReLU: Operation {
     let runs = ChannelRuns(io.inputs[0])
     return [
       Launch(
-        "relu.cl", "relu_forward", arguments: [("y", .target(0)), ("x", .input(0))] + runs.arguments, global: runs.global)
+        "relu.cl", "relu_forward", arguments: [("y", .target(0)), ("x", .input(0))] + runs.arguments, runs: runs.global,
+        on: device)
     ]
   }
 }
@@ -53,7 +54,8 @@ public struct ReLUGradient: Operation {
     return [
       Launch(
         "relu.cl", "relu_backward", defines: [("ACCUMULATE", accumulates ? 1 : 0)],
-        arguments: [("dx", .target(0)), ("x", .input(0)), ("dy", .input(1))] + runs.arguments, global: runs.global)
+        arguments: [("dx", .target(0)), ("x", .input(0)), ("dy", .input(1))] + runs.arguments,
+        runs: runs.global, on: device)
     ]
   }
 }

@@ -67,7 +67,7 @@ public struct BatchNorm: Operation {
     return [
       Launch(
         "batch_norm.cl", "batch_norm_partial", arguments: [("partial", .scratch(0)), ("z", .input(0))] + runs.arguments,
-        global: runs.global),
+        runs: runs.global, on: device),
       Launch(
         "batch_norm.cl", "batch_norm_table",
         arguments: [
@@ -75,7 +75,7 @@ public struct BatchNorm: Operation {
           ("partial", .scratch(0)), ("gamma", .input(1)), ("beta", .input(2))
         ] + runs.arguments + [
           ("runs", .int(runs.count)), ("momentum", .float(momentum)), ("epsilon", .float(epsilon)),
-        ], global: [z.c]),
+        ], runs: [z.c], on: device),
     ]
   }
 }

@@ -63,13 +63,13 @@ public struct BatchNormGradient: Operation {
       Launch(
         "batch_norm.cl", "batch_norm_gradient_partial", defines: defines,
         arguments: [("partial", .scratch(0)), ("g", .input(0)), ("z", .input(1)), ("table", .input(2))] + runs.arguments,
-        global: runs.global),
+        runs: runs.global, on: device),
       Launch(
         "batch_norm.cl", "batch_norm_gradient_table", defines: defines,
         arguments: [
           ("gradient_table", .target(0)), ("dgamma", .target(1)), ("dbeta", .target(2)), ("partial", .scratch(0)),
           ("table", .input(2)), ("channels", .int(z.c)), ("count", .int(z.n * z.plane)), ("runs", .int(runs.count)),
-        ], global: [z.c]),
+        ], runs: [z.c], on: device),
     ]
   }
 }

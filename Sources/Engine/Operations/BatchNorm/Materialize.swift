@@ -38,7 +38,7 @@ public struct Materialize: Operation {
       Launch(
         "materialize.cl", "materialize",
         defines: [("X_MODE", io.modes[0].rawValue), ("ACCUMULATE", accumulates ? 1 : 0)],
-        arguments: [("y", .target(0))] + Launch.operand("x", 0) + runs.arguments, global: runs.global)
+        arguments: [("y", .target(0))] + Launch.operand("x", 0) + runs.arguments, runs: runs.global, on: device)
     ]
   }
 }

@@ -37,7 +37,7 @@ public struct ChannelGroupSum: Operation {
     return (0..<groups).map { group in
       ChannelSlice.copy(
         from: 0, fromFirst: group * y.c, fromChannels: io.inputs[0].c, toFirst: 0, toChannels: y.c, shape: y,
-        accumulates: group > 0)
+        accumulates: group > 0, on: device)
     }
   }
 }
@@ -69,7 +69,7 @@ struct ChannelGroupRepeat: Operation {
     return (0..<groups).map { group in
       ChannelSlice.copy(
         from: 0, fromFirst: 0, fromChannels: x.c, toFirst: group * x.c, toChannels: io.targets[0].c, shape: x,
-        accumulates: accumulates)
+        accumulates: accumulates, on: device)
     }
   }
 }

@@ -46,7 +46,7 @@ public struct Concatenation: Operation {
       defer { first += shape.c }
       return ChannelSlice.copy(
         from: index, fromFirst: 0, fromChannels: shape.c, toFirst: first, toChannels: io.targets[0].c, shape: shape,
-        accumulates: false)
+        accumulates: false, on: device)
     }
   }
 }
@@ -77,13 +77,14 @@ public struct ChannelSlice: Operation {
     [
       Self.copy(
         from: 0, fromFirst: first, fromChannels: io.inputs[0].c, toFirst: 0, toChannels: channels, shape: io.targets[0],
-        accumulates: accumulates)
+        accumulates: accumulates, on: device)
     ]
   }
 
   /// Copies `shape.c` channels between tensors of different channel counts.
   static func copy(
-    from: Int, fromFirst: Int, fromChannels: Int, toFirst: Int, toChannels: Int, shape: Shape, accumulates: Bool
+    from: Int, fromFirst: Int, fromChannels: Int, toFirst: Int, toChannels: Int, shape: Shape, accumulates: Bool,
+    on device: DeviceTraits
   ) -> Launch {
     let runs = ChannelRuns(shape)
     return Launch(
@@ -91,6 +92,6 @@ public struct ChannelSlice: Operation {
       arguments: [
         ("y", .target(0)), ("x", .input(from)), ("y_first", .int(toFirst)), ("y_channels", .int(toChannels)),
         ("x_first", .int(fromFirst)), ("x_channels", .int(fromChannels)),
-      ] + runs.arguments.dropFirst(), global: runs.global)
+      ] + runs.arguments.dropFirst(), runs: runs.global, on: device)
   }
 }

@@ -34,12 +34,12 @@ public struct ChannelSum: Operation {
     return [
       Launch(
         "channel_sum.cl", "channel_sum_partial",
-        arguments: [("partial", .scratch(0)), ("x", .input(0))] + runs.arguments, global: runs.global),
+        arguments: [("partial", .scratch(0)), ("x", .input(0))] + runs.arguments, runs: runs.global, on: device),
       Launch(
         "channel_sum.cl", "channel_sum_total", defines: [("ACCUMULATE", accumulates ? 1 : 0)],
         arguments: [
           ("total", .target(0)), ("partial", .scratch(0)), ("channels", .int(dy.c)), ("runs", .int(runs.count)),
-        ], global: [dy.c]),
+        ], runs: [dy.c], on: device),
     ]
   }
 }

@@ -1,5 +1,6 @@
 /// The launches of a convolution by the tile kernels: conv2d.cl's `conv2d_tile`, or conv2d_winograd.cl's where that needs
-/// fewer operations. They serve a convolution forward, its input gradient, and the transposed convolution.
+/// fewer operations; conv2d_gpu.cl's on GPUs. They serve a convolution forward, its input gradient, and the transposed
+/// convolution.
 struct TileKernel {
   /// Channels [first, first + used) of an operand with `channels` channels, read through a view.
   struct Source {
@@ -43,12 +44,19 @@ struct TileKernel {
 
   private var inChannels: Int { sources.reduce(0) { $0 + $1.used } }
   /// The plane whose pixels are computed.
-  private var plane: (h: Int, w: Int) { storesDepth ? (h: out.h / 2, w: out.w / 2) : (h: out.h, w: out.w) }
+  var plane: (h: Int, w: Int) { storesDepth ? (h: out.h / 2, w: out.w / 2) : (h: out.h, w: out.w) }
   private var blocks: Int { (channels + Self.block - 1) / Self.block }
 
-  /// The tile of Winograd's form; nil where the direct form is taken.
+  /// Nil on devices of another class.
+  private var gpuTile: GPUTile? {
+    device.deviceClass == .cpu
+      ? nil
+      : GPUTile(kernel: kernel, dilation: dilation, channels: inChannels, outChannels: channels, device: device)
+  }
+
+  /// The tile of Winograd's form; nil where another is taken.
   private var winogradTile: Winograd.Tile? {
-    guard !storesDepth,
+    guard device.deviceClass == .cpu, !storesDepth,
       Winograd.pays(kernel: kernel, dilation: dilation, width: out.w, in: inChannels, out: channels)
     else { return nil }
     return Winograd.Tile(plane: plane, channels: inChannels, device: device)
@@ -56,20 +64,25 @@ struct TileKernel {
 
   /// Bytes of the packed weights.
   var packedBytes: Int {
-    blocks * Self.block * inChannels * (winogradTile != nil ? Winograd.points : kernel * kernel) * 4
+    let block = gpuTile?.groupChannels ?? Self.block
+    let taps = winogradTile != nil ? Winograd.points : kernel * kernel
+    return (channels + block - 1) / block * block * inChannels * taps * 4
   }
 
   /// Packs the weights into `scratch`, then convolves.
   func launches(scratch: Int) -> [Launch] {
-    let winogradTile = winogradTile
+    let (gpuTile, winogradTile) = (gpuTile, winogradTile)
     let name = winogradTile != nil ? "conv2d_winograd_pack" : "conv2d_pack"
+    let block = gpuTile?.groupChannels ?? Self.block
     let pack = Launch(
-      name + ".cl", name, defines: winogradTile != nil ? [] : [("K", kernel)],
+      name + ".cl", name,
+      defines: winogradTile != nil ? [] : [("K", kernel)] + (gpuTile != nil ? [("BLOCK", block)] : []),
       arguments: [
         ("packed", .scratch(scratch)), ("w", .input(weights.input)), ("o0", .int(weights.row)),
         ("c0", .int(weights.column)), ("w_in", .int(weights.rowLength)), ("out_channels", .int(channels)),
         ("in_channels", .int(inChannels)), ("transposed", .int(weights.transposed ? 1 : 0)),
-      ], global: [inChannels, blocks])
+      ], runs: [inChannels, (channels + block - 1) / block], on: device)
+    if let gpuTile { return [pack, gpu(gpuTile, scratch)] }
     return [pack, winogradTile.map { winograd($0, scratch) } ?? direct(scratch)]
   }
 
@@ -91,11 +104,11 @@ struct TileKernel {
       ], global: grid, local: [1, 1, 1])
   }
 
-  private var modes: [(name: String, value: Int)] {
+  var modes: [(name: String, value: Int)] {
     [("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1)]
   }
 
-  /// What the two kernels share: the grid, and the arguments up to local memory.
+  /// What the two kernels for CPUs share: the grid, and the arguments up to local memory.
   private func common(
     _ scratch: Int, tileHeight: Int, chunk: Int
   ) -> (grid: [Int], arguments: [(name: String, value: Launch.Argument)]) {
@@ -106,20 +119,26 @@ struct TileKernel {
     let wantedGroups = min(blocks, max(1, (device.workItemsWanted / 2 + items - 1) / items))
     let groupChannels = (blocks + wantedGroups - 1) / wantedGroups * Self.block
     let groups = (channels + groupChannels - 1) / groupChannels
-    let second = sources.count > 1 ? sources[1] : sources[0]
     return (
       [across, down, images * groups],
-      [("y", .target(0))] + Launch.operand("x0", sources[0].input) + Launch.operand("x1", second.input) + [
-        ("packed", .scratch(scratch)), ("bias", bias.map { .input($0.input) } ?? .scratch(scratch)),
-        ("bias_first", .int(bias?.first ?? 0)), ("bias_per", .int(bias?.channelsPerElement ?? 0)),
-        ("x0_first", .int(sources[0].first)), ("x0_used", .int(sources[0].used)),
-        ("x0_channels", .int(sources[0].channels)), ("x1_channels", .int(second.channels)),
-        ("in_height", .int(inPlane.h)), ("in_width", .int(inPlane.w)), ("y_first", .int(firstChannel)),
-        ("y_channels", .int(storesDepth ? out.c * 4 : out.c)), ("out_channels", .int(channels)),
-        ("out_height", .int(plane.h)), ("out_width", .int(plane.w)), ("pad_y", .int(padding)), ("pad_x", .int(padding)),
+      operands(scratch) + [
         ("group_channels", .int(groupChannels)), ("groups", .int(groups)), ("tile_height", .int(tileHeight)),
         ("chunk", .int(chunk)), ("accumulate", .int(accumulates ? 1 : 0)),
       ]
     )
+  }
+
+  /// What all kernels share: the arguments up to the tile's.
+  func operands(_ scratch: Int) -> [(name: String, value: Launch.Argument)] {
+    let second = sources.count > 1 ? sources[1] : sources[0]
+    return [("y", .target(0))] + Launch.operand("x0", sources[0].input) + Launch.operand("x1", second.input) + [
+      ("packed", .scratch(scratch)), ("bias", bias.map { .input($0.input) } ?? .scratch(scratch)),
+      ("bias_first", .int(bias?.first ?? 0)), ("bias_per", .int(bias?.channelsPerElement ?? 0)),
+      ("x0_first", .int(sources[0].first)), ("x0_used", .int(sources[0].used)),
+      ("x0_channels", .int(sources[0].channels)), ("x1_channels", .int(second.channels)),
+      ("in_height", .int(inPlane.h)), ("in_width", .int(inPlane.w)), ("y_first", .int(firstChannel)),
+      ("y_channels", .int(storesDepth ? out.c * 4 : out.c)), ("out_channels", .int(channels)),
+      ("out_height", .int(plane.h)), ("out_width", .int(plane.w)), ("pad_y", .int(padding)), ("pad_x", .int(padding)),
+    ]
   }
 }

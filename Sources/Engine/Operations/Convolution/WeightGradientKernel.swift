@@ -1,5 +1,5 @@
 /// The launches of a convolution's weight gradient: of conv2d_weight_gradient.cl, or of
-/// conv2d_winograd_weight_gradient.cl where that needs fewer operations.
+/// conv2d_winograd_weight_gradient.cl where that needs fewer operations, or of conv2d_gpu_weight_gradient.cl on GPUs.
 struct WeightGradientKernel {
   let kernel: Int
   let dilation: Int
@@ -50,15 +50,18 @@ struct WeightGradientKernel {
     return max(1, min(tiles.all, device.workItemsWanted / groups))
   }
 
-  /// Nil where the direct form is taken.
+  /// Nil where another form is taken.
   private var winograd: WinogradWeightGradient? { WinogradWeightGradient(self) }
+  private var gpu: GPUWeightGradient? { GPUWeightGradient(self) }
 
   var partialBytes: Int {
-    winograd?.partialBytes ?? slices * blocks * TileKernel.block * inChannels * kernel * kernel * 4
+    if let gpu { return gpu.partialBytes }
+    return winograd?.partialBytes ?? slices * blocks * TileKernel.block * inChannels * kernel * kernel * 4
   }
 
   func launches(accumulates: Bool) -> [Launch] {
-    winograd?.launches(accumulates: accumulates) ?? direct(accumulates: accumulates)
+    if let gpu { return gpu.launches(accumulates: accumulates) }
+    return winograd?.launches(accumulates: accumulates) ?? direct(accumulates: accumulates)
   }
 
   private func direct(accumulates: Bool) -> [Launch] {

@@ -9,7 +9,7 @@ struct WinogradWeightGradient {
 
   /// Nil where the direct form is taken: it costs less, or the device's local memory is too small.
   init?(_ kernel: WeightGradientKernel) {
-    guard
+    guard kernel.device.deviceClass == .cpu,
       Winograd.paysForWeights(
         kernel: kernel.kernel, dilation: kernel.dilation, width: kernel.outPlane.w, in: kernel.inChannels,
         out: kernel.z.used)

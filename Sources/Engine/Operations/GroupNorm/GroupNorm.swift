@@ -95,7 +95,7 @@ public struct GroupNorm: Operation {
     return [
       Launch(
         "batch_norm.cl", "batch_norm_partial", arguments: [("partial", .scratch(0)), ("z", .input(0))] + moments.arguments,
-        global: moments.global),
+        runs: moments.global, on: device),
       Launch(
         "group_norm.cl", "group_norm_table",
         arguments: [
@@ -107,7 +107,7 @@ public struct GroupNorm: Operation {
         "materialize.cl", "materialize",
         defines: [("X_MODE", (relu ? ViewMode.normalizedReLU : .normalized).rawValue), ("ACCUMULATE", 0)],
         arguments: [("y", .target(0)), ("x", .input(0)), ("x_table", .target(1)), ("x_aux", .input(0))] + flat.arguments,
-        global: flat.global),
+        runs: flat.global, on: device),
     ]
   }
 }

@@ -82,7 +82,7 @@ struct GroupNormGradient: Operation {
       Launch(
         "batch_norm.cl", "batch_norm_gradient_partial", defines: [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0)],
         arguments: [("partial", .scratch(2)), ("g", .input(0)), ("z", .input(1)), ("table", .input(2))] + runs.arguments,
-        global: runs.global),
+        runs: runs.global, on: device),
       Launch(
         "group_norm.cl", "group_norm_gradient_table", defines: [("ACCUMULATE", accumulatesParameters ? 1 : 0)],
         arguments: [
@@ -99,7 +99,7 @@ struct GroupNormGradient: Operation {
       Launch(
         "materialize.cl", "materialize", defines: [("X_MODE", mode.rawValue), ("ACCUMULATE", accumulates ? 1 : 0)],
         arguments: [("y", .target(places.z)), ("x", .input(0)), ("x_table", .scratch(1)), ("x_aux", .input(1))]
-          + runs.arguments, global: runs.global),
+          + runs.arguments, runs: runs.global, on: device),
     ]
   }
 }

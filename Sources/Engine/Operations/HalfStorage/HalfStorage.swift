@@ -18,7 +18,9 @@ struct ToHalf: Operation {
     }
   }
 
-  func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] { [FromHalf.launch(io.inputs[0], toFloat: false)] }
+  func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    [FromHalf.launch(io.inputs[0], toFloat: false, on: device)]
+  }
 }
 
 /// Reads what `ToHalf` wrote. Input: 16-bit values. Result: fp32 of the same shape.
@@ -37,13 +39,15 @@ struct FromHalf: Operation {
     }
   }
 
-  func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] { [Self.launch(io.inputs[0], toFloat: true)] }
+  func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
+    [Self.launch(io.inputs[0], toFloat: true, on: device)]
+  }
 
-  static func launch(_ shape: Shape, toFloat: Bool) -> Launch {
+  static func launch(_ shape: Shape, toFloat: Bool, on device: DeviceTraits) -> Launch {
     let runs = ChannelRuns(shape)
     return Launch(
       "half_storage.cl", "half_storage", defines: [("HALF_TO_FLOAT", toFloat ? 1 : 0)],
-      arguments: [("y", .target(0)), ("x", .input(0))] + runs.arguments, global: runs.global)
+      arguments: [("y", .target(0)), ("x", .input(0))] + runs.arguments, runs: runs.global, on: device)
   }
 }
 

@@ -86,13 +86,13 @@ public struct BCEDiceLoss: Operation {
         arguments: [
           ("partial", .scratch(0)), ("logits", .input(0)), ("target", .input(1)), ("count", .int(count)),
           ("run_length", .int(Self.run)), ("pos_weight", .float(positiveWeight)),
-        ], global: [runs(io)]),
+        ], runs: [runs(io)], on: device),
       Launch(
         "bce_dice.cl", "bce_dice_total",
         arguments: [
           ("loss", .target(0)), ("coefficients", .target(1)), ("partial", .scratch(0)), ("runs", .int(runs(io))),
           ("count", .int(count)), ("bce_weight", .float(bceWeight)), ("smooth", .float(smooth)),
-        ], global: [1]),
+        ], runs: [1], on: device),
     ]
   }
 }
@@ -129,7 +129,7 @@ public struct BCEDiceGradient: Operation {
           ("d", .target(0)), ("logits", .input(0)), ("target", .input(1)), ("coefficients", .input(2)),
           ("count", .int(count)), ("run_length", .int(run)), ("pos_weight", .float(positiveWeight)),
           ("bce_scale", .float(bceWeight / Float(count))),
-        ], global: [(count + run - 1) / run])
+        ], runs: [(count + run - 1) / run], on: device)
     ]
   }
 }

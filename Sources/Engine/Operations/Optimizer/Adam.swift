@@ -71,7 +71,7 @@ public struct Adam: Operation {
           ("p", .target(0)), ("m", .target(1)), ("v", .target(2)), ("g", .input(0)), ("controls", .input(1)),
           ("count", .int(count)), ("beta1", .float(beta1)), ("rest1", .float(rest.first)), ("beta2", .float(beta2)),
           ("rest2", .float(rest.second)), ("epsilon", .float(epsilon)),
-        ], global: [(count + 15) / 16])
+        ], runs: device.deviceClass.tuning.spans(count), on: device)
     ]
   }
 }

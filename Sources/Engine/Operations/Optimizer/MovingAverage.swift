@@ -32,7 +32,7 @@ public struct MovingAverage: Operation {
       Launch(
         "moving_average.cl", "moving_average",
         arguments: [("average", .target(0)), ("x", .input(0)), ("controls", .input(1)), ("count", .int(count))],
-        global: [(count + 15) / 16])
+        runs: device.deviceClass.tuning.spans(count), on: device)
     ]
   }
 }

@@ -26,10 +26,10 @@ public struct SumOfSquares: Operation {
         "sum_of_squares.cl", "sum_of_squares_partial",
         arguments: [
           ("partial", .scratch(0)), ("x", .input(0)), ("count", .int(io.inputs[0].count)), ("run_length", .int(Self.run)),
-        ], global: [runs(io)]),
+        ], runs: [runs(io)], on: device),
       Launch(
         "sum_of_squares.cl", "sum_of_squares_total",
-        arguments: [("total", .target(0)), ("partial", .scratch(0)), ("runs", .int(runs(io)))], global: [1]),
+        arguments: [("total", .target(0)), ("partial", .scratch(0)), ("runs", .int(runs(io)))], runs: [1], on: device),
     ]
   }
 }

@@ -46,7 +46,7 @@ public struct MaxPool: Operation {
         "max_pool.cl", "max_pool_forward", defines: [("X_MODE", io.modes[0].rawValue)],
         arguments: [("y", .target(0))] + Launch.operand("x", 0) + [
           ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),
-        ], global: [y.h, x.c, x.n])
+        ], runs: [y.h, x.c, x.n], on: device, rows: true)
     ]
   }
 }
@@ -82,7 +82,7 @@ public struct MaxPoolGradient: Operation {
         defines: [("X_MODE", io.modes[0].rawValue), ("ACCUMULATE", accumulates ? 1 : 0)],
         arguments: [("dx", .target(0))] + Launch.operand("x", 0) + [
           ("dy", .input(1)), ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),
-        ], global: [(x.h + 1) / 2, x.c, x.n])
+        ], runs: [(x.h + 1) / 2, x.c, x.n], on: device, rows: true)
     ]
   }
 }

@@ -1,0 +1,61 @@
+/// What a device's kernels are shaped for: few wide vector units, or many narrow work-items that share local memory.
+public enum DeviceClass: String, CaseIterable, Sendable {
+  case cpu, nvidia, amd, intel
+  /// A GPU of another vendor.
+  case gpu
+
+  /// Sizes that kernels are compiled with. Those of GPUs come from their vendors' descriptions of registers and local
+  /// memory; none was measured.
+  struct Tuning: Sendable {
+    /// Work-items that share a run of elements: LANES in lanes.clh.
+    let lanes: Int
+    /// The same for a row of a pooled plane.
+    let rowLanes: Int
+    /// Elements that an item takes at a time: WIDTH in lanes.clh.
+    let width: Int
+    /// Output channels of a convolution that an item of a GPU's kernels keeps in registers, for 8 pixels each.
+    let itemChannels: Int
+    /// Local memory of a work-group of the convolutions, bytes. NVIDIA's OpenCL gives 48 KiB; 32 let several groups share a
+    /// unit's.
+    let groupBytes: Int
+
+    /// The runs of `count` elements where each is one SPAN of lanes.clh.
+    func spans(_ count: Int) -> [Int] { [(count + lanes * width - 1) / (lanes * width)] }
+  }
+
+  var tuning: Tuning {
+    switch self {
+    case .cpu: Tuning(lanes: 1, rowLanes: 1, width: 16, itemChannels: 0, groupBytes: 0)
+    // 64 sums and their operands are about 110 registers of the 255 that an item can have.
+    case .nvidia, .amd: Tuning(lanes: 256, rowLanes: 64, width: 4, itemChannels: 8, groupBytes: 32 << 10)
+    // An Intel thread's registers hold 64 floats for each of 16 items, so 32 sums.
+    case .intel, .gpu: Tuning(lanes: 256, rowLanes: 64, width: 4, itemChannels: 4, groupBytes: 32 << 10)
+    }
+  }
+
+  /// What a device must have for the kernels of GPUs.
+  static let leastWorkGroup = 256
+  static let leastLocalBytes = 32 << 10
+}
+
+extension Launch {
+  /// A launch of a kernel that includes lanes.clh.
+  ///
+  /// - Parameters:
+  ///   - runs: pieces of work, each shared by the lanes of a work-group.
+  ///   - rows: whether a run is a row of a plane, shorter than most.
+  init(
+    _ file: String, _ function: String, defines: [(name: String, value: Int)] = [],
+    arguments: [(name: String, value: Argument)], runs: [Int], on device: DeviceTraits, rows: Bool = false
+  ) {
+    let tuning = device.deviceClass.tuning
+    let lanes = rows ? tuning.rowLanes : tuning.lanes
+    guard lanes > 1 else {
+      self.init(file, function, defines: defines, arguments: arguments, global: runs)
+      return
+    }
+    self.init(
+      file, function, defines: defines + [("LANES", lanes), ("WIDTH", tuning.width)], arguments: arguments,
+      global: [runs[0] * lanes] + runs.dropFirst(), local: [lanes] + runs.dropFirst().map { _ in 1 })
+  }
+}

@@ -1,0 +1,93 @@
+import OpSuite
+import Testing
+
+@testable import Engine
+
+@Suite struct DeviceClassTests {
+  /// NVIDIA's OpenCL gives a work-group 48 KiB.
+  static let nvidiaLocalBytes = 48 << 10
+  /// Work-groups in the second and the third dimension, by CUDA's limit.
+  static let groupsAcross = 65535
+
+  static let classes = DeviceClass.allCases.filter { $0 != .cpu }
+
+  private static func graphs(
+    base: Int, batch: Int, side: Int, bottleneck: Bottleneck = .split, norm: Normalization = .batch
+  ) throws -> [Graph] {
+    let model = VariableUNet(base: base, bottleneck: bottleneck, norm: norm)
+    return [
+      try TrainingGraph(model, batch: batch, height: side, width: side, averages: true).graph,
+      try InferenceGraph(model, batch: batch, height: side, width: side).graph,
+    ]
+  }
+
+  /// What the launches of the real model ask of a GPU, without one: drivers refuse more only when a kernel is enqueued.
+  @Test(arguments: classes) func theModelsLaunchesFitAGPU(_ deviceClass: DeviceClass) throws {
+    var device = Coverage.imaginaryDevice(deviceClass)
+    device.localBytes = Self.nvidiaLocalBytes
+    device.computeUnits = 132
+    var graphs = try Self.graphs(base: 16, batch: 16, side: 256) + Self.graphs(base: 64, batch: 1, side: 2048)
+    for (bottleneck, norm) in zip([Bottleneck.sum, .plain], [Normalization.group, .batchFrozen]) {
+      graphs += try Self.graphs(base: 64, batch: 4, side: 512, bottleneck: bottleneck, norm: norm)
+    }
+    var launches = 0
+    for graph in graphs {
+      for node in graph.nodes {
+        for launch in node.operation.launches(graph.io(node), device) {
+          check(launch)
+          launches += 1
+        }
+      }
+    }
+    #expect(launches > 1000)
+  }
+
+  @Test func theLeastOfAGPUIsWhatNVIDIAHas() {
+    #expect(DeviceClass.leastLocalBytes <= Self.nvidiaLocalBytes)
+    #expect(DeviceClass.leastWorkGroup <= 256)
+  }
+
+  @Test func aSelectorMayForceAClass() throws {
+    func split(_ selector: String) -> [String?] {
+      let (device, forced) = DeviceSelection.split(selector)
+      return [device, forced?.rawValue]
+    }
+    #expect(split("opencl@gpu") == ["opencl", "gpu"])
+    #expect(split("opencl:0:0@nvidia") == ["opencl:0:0", "nvidia"])
+    // A processor's name.
+    #expect(split("xeon cpu @ 2.20ghz") == ["xeon cpu @ 2.20ghz", nil])
+    #expect(split("opencl") == ["opencl", nil])
+    #expect(try DeviceSelection.backend("opencl@amd").backend.traits.deviceClass == .amd)
+    #expect(throws: EngineError.self) { try DeviceSelection.backend("opencl@toaster") }
+  }
+
+  private func check(_ launch: Launch) {
+    let bytes = launch.localBytes
+    #expect(bytes <= DeviceClass.leastLocalBytes, "\(launch.function) asks \(bytes) bytes of local memory: \(launch.defines)")
+    let groups: [Int]
+    if let local = launch.local {
+      #expect(local.reduce(1, *) <= DeviceClass.leastWorkGroup, "\(launch.function) has groups of \(local)")
+      #expect(zip(launch.global, local).allSatisfy { $0 % $1 == 0 }, "\(launch.function): \(launch.global) by \(local)")
+      groups = zip(launch.global, local).map { $0 / $1 }
+    } else {
+      // Groups of the driver's choice, perhaps of one item.
+      groups = launch.global
+    }
+    #expect(groups.dropFirst().allSatisfy { $0 <= Self.groupsAcross }, "\(launch.function) has \(groups) groups")
+    for argument in launch.arguments {
+      guard case .int(let value) = argument.value else { continue }
+      #expect(Int32(exactly: value) != nil, "\(launch.function): \(argument.name) = \(value)")
+    }
+  }
+}
+
+extension Launch {
+  /// Local memory of a work-group: the arguments', and the memory of a sum that lanes.clh declares in a kernel.
+  fileprivate var localBytes: Int {
+    let asked = arguments.reduce(0) { sum, argument in
+      if case .local(let bytes) = argument.value { sum + bytes } else { sum }
+    }
+    let lanes = defines.first { $0.name == "LANES" }?.value ?? 1
+    return asked + (lanes > 1 ? 4 * lanes : 0)
+  }
+}
