@@ -52,7 +52,7 @@ let package = Package(
     .target(
       name: "Benchmarks", dependencies: ["Engine", "Randomness"], path: "benchmarks/Sources", swiftSettings: strict),
     .target(
-      name: "Runs", dependencies: ["Engine", "Datasets", "Images", "Slides", "Threads", yams], swiftSettings: strict),
+      name: "Runs", dependencies: ["Engine", "Datasets", "Images", "Randomness", "Slides", "Threads", yams], swiftSettings: strict),
     .executableTarget(
       name: "App",
       dependencies: [

@@ -37,7 +37,7 @@ struct TrainCommand: ParsableCommand {
       """)
 
   @Argument(help: "Folder of the data set.") var data: String
-  @Option(name: [.customShort("o"), .long], help: "Folder of the run (default: runs/patch256-base16-seed0 and so on).") var output: String?
+  @Option(name: [.customShort("o"), .long], help: "Folder of the run (default: runs/ and its settings, as ps256_po0_ep20_bs1_lr0p0001_bceW0p8_ds1e-06_posW25).") var output: String?
   @Option(help: "YAML file of settings, named as in a run's config.yaml.") var config: String?
   @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
   @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
@@ -144,8 +144,7 @@ struct TrainCommand: ParsableCommand {
       given.patch = try data.patchSide(scale: inputScale, multiple: VariableUNet.sideMultiple)
       configuration = try RunConfiguration(given)
     }
-    let directory = RunDirectory(
-      output ?? "runs/patch\(configuration.patch)-base\(configuration.base)-seed\(configuration.seed)")
+    let directory = try RunDirectory(output ?? "runs/" + RunName.of(configuration))
     if !resume, directory.holdsRun {
       throw RunError.file(
         path: directory.path, problem: "holds a run already: go on with --resume, or choose another folder with -o")

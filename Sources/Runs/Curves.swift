@@ -1,5 +1,3 @@
-import Foundation
-
 /// Draws a run's curves with gnuplot.
 public enum Curves {
   /// Writes `curves.png` beside the history: the training loss and, where there is a validation, its scores and the
@@ -7,11 +5,7 @@ public enum Curves {
   ///
   /// - Returns: nil, or a sentence that says why there is no picture: gnuplot is missing, or failed.
   public static func draw(_ run: RunDirectory, hasValidation: Bool) -> String? {
-    guard let program = find("gnuplot") else {
-      return "no curves.png: gnuplot is not installed (Debian: gnuplot-nox); \(run.history) has the numbers"
-    }
-    func quoted(_ path: String) -> String { "'" + path.replacing("'", with: "''") + "'" }
-    let (history, picture) = (quoted(run.history), quoted(run.curves))
+    let (history, picture) = (Gnuplot.quoted(run.history), Gnuplot.quoted(run.curves))
     let loss = """
       set title 'training loss'
       unset key
@@ -42,27 +36,13 @@ public enum Curves {
       \(hasValidation ? [loss, scores, flips].joined(separator: "\n") : loss)
       unset multiplot
       """
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: program)
-    let input = Pipe()
-    let errors = Pipe()
-    process.standardInput = input
-    process.standardError = errors
-    process.standardOutput = FileHandle.nullDevice
     do {
-      try process.run()
-      try input.fileHandleForWriting.write(contentsOf: Data(script.utf8))
-      try input.fileHandleForWriting.close()
-      let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-      process.waitUntilExit()
-      return process.terminationStatus == 0 ? nil : "no curves.png: gnuplot failed: \(text.split(separator: "\n").joined(separator: " ").prefix(200))"
+      try Gnuplot.run(script)
+      return nil
+    } catch .missing {
+      return "no curves.png: gnuplot is not installed (Debian: gnuplot-nox); \(run.history) has the numbers"
     } catch {
-      return "no curves.png: gnuplot could not be run: \(systemReason(error))"
+      return "no curves.png: \(error)"
     }
-  }
-
-  private static func find(_ name: String) -> String? {
-    (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
-      .first { FileManager.default.isExecutableFile(atPath: $0) }
   }
 }

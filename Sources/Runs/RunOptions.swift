@@ -110,6 +110,13 @@ public struct RunOptions: Codable, Sendable, Equatable {
     } catch { throw .request("settings cannot be written: \(error)") }
   }
 
+  /// The settings that are present, as texts by name: numbers as people write them, lists with commas.
+  func scalars() throws(RunError) -> [String: String] {
+    var texts: [String: String] = [:]
+    for (name, value) in try mapping() { texts[name.string ?? ""] = value.settingText }
+    return texts
+  }
+
   /// YAML, a line a setting, below a comment with the program's version.
   public func yaml() throws(RunError) -> String {
     var mapping = try mapping()

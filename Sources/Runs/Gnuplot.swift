@@ -1,0 +1,51 @@
+import Foundation
+
+/// gnuplot, which draws every chart.
+package enum Gnuplot {
+  package enum Problem: Error, CustomStringConvertible {
+    case missing
+    case failed(String)
+
+    package var description: String {
+      switch self {
+      case .missing: "gnuplot is not installed (Debian: gnuplot-nox)"
+      case .failed(let reason): "gnuplot failed: \(reason)"
+      }
+    }
+  }
+
+  /// Runs a script; what it draws goes to the files that it names.
+  package static func run(_ script: String) throws(Problem) {
+    guard let program = find("gnuplot") else { throw .missing }
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: program)
+    let input = Pipe()
+    let errors = Pipe()
+    process.standardInput = input
+    process.standardError = errors
+    process.standardOutput = FileHandle.nullDevice
+    let text: String
+    do {
+      try process.run()
+      try input.fileHandleForWriting.write(contentsOf: Data(script.utf8))
+      try input.fileHandleForWriting.close()
+      text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+    } catch {
+      throw .failed("it could not be run: \(systemReason(error))")
+    }
+    guard process.terminationStatus == 0 else {
+      throw .failed(String(text.split(separator: "\n").joined(separator: " ").prefix(200)))
+    }
+  }
+
+  /// Text in quotes, none of it a command.
+  package static func quoted(_ text: String) -> String {
+    "'" + text.map { $0.isNewline ? " " : String($0) }.joined().replacing("'", with: "''") + "'"
+  }
+
+  private static func find(_ name: String) -> String? {
+    (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+      .first { FileManager.default.isExecutableFile(atPath: $0) }
+  }
+}
