@@ -53,10 +53,12 @@ let package = Package(
       name: "Benchmarks", dependencies: ["Engine", "Randomness"], path: "benchmarks/Sources", swiftSettings: strict),
     .target(
       name: "Runs", dependencies: ["Engine", "Datasets", "Images", "Randomness", "Slides", "Threads", yams], swiftSettings: strict),
+    .target(
+      name: "Reports", dependencies: ["Runs", "Engine", "Datasets", "Images"], swiftSettings: strict),
     .executableTarget(
       name: "App",
       dependencies: [
-        "Engine", "Runs", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", "PeerScripts", argumentParser, logging, yams,
+        "Engine", "Runs", "Reports", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", "PeerScripts", argumentParser, logging, yams,
       ],
       swiftSettings: strict),
 
@@ -69,6 +71,8 @@ let package = Package(
       name: "EngineTests", dependencies: ["Engine", "OpSuite"], swiftSettings: strict),
     .testTarget(
       name: "RunsTests", dependencies: ["Runs", "Engine", "Images", "Datasets", "Slides"], swiftSettings: strict),
+    .testTarget(
+      name: "ReportsTests", dependencies: ["Reports", "Runs", "Engine", "Images", "Datasets"], swiftSettings: strict),
     .testTarget(
       name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets", "Slides", argumentParser], exclude: ["Help"],
       swiftSettings: strict),

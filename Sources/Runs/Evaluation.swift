@@ -113,7 +113,7 @@ extension Evaluation {
 }
 
 /// Batches of pairs in their order, decoded ahead.
-func eachBatch(
+package func eachBatch(
   _ pairs: [PatchPair], patch: Int?, batch: Int, threads: Int, cacheBytes: Int, _ body: (Batch, Int) throws -> Void
 ) throws {
   let loader = try BatchLoader(

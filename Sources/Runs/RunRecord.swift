@@ -76,6 +76,11 @@ public struct RunRecord: Sendable {
       (name, path, settings, status, history, device)
   }
 
+  /// The same run under another name.
+  package func named(_ name: String) -> RunRecord {
+    RunRecord(name: name, path: path, settings: settings, status: status, history: history, device: device)
+  }
+
   public func setting(_ name: String) -> String? { settings.first { $0.name == name }?.value }
 
   /// The row of the history that the best model is of: by validation F1, without one by training loss.
@@ -102,7 +107,10 @@ public struct RunRecord: Sendable {
     guard record.settings.contains(where: { $0.name == "base" }) else { return [:] }
     var options = RunOptions()
     options.patch = record.setting("patch").flatMap { Int($0) }
-    return (try? RunConfiguration(options).options.scalars()) ?? [:]
+    options.batch = record.setting("micro_batch") == record.setting("batch") ? record.setting("batch").flatMap { Int($0) } : nil
+    var usual = (try? RunConfiguration(options).options.scalars()) ?? [:]
+    usual["batch"] = usual.isEmpty ? nil : "1"
+    return usual
   }
 
   /// Whether a folder looks like one of a run.

@@ -157,6 +157,44 @@ import Testing
     #expect(again.code == 1 && again.err.contains("holds a report already"))
   }
 
+  // MARK: Sweeps and reports
+
+  @Test func aSweepGoesOnAfterAFailureAndItsReportIsOnePage() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = folder + "/data"
+    #expect(try run("data", "synth", data, "--patch", "32", "--train", "3", "--validation", "3", "--test", "0").code == 0)
+    let sweep = folder + "/s.yaml"
+    let text = """
+      base: {patch: 32, base: 2, epochs: 1, device: cpu}
+      grid: {start_from: ['/no/such.safetensors', ''], pos_weight: [1, 5]}
+      """
+    try text.write(toFile: sweep, atomically: true, encoding: .utf8)
+    let none = try run("sweep", sweep)
+    #expect(none.code == 1 && none.err.contains("--data"))
+
+    let runs = folder + "/runs"
+    let ended = try run("sweep", sweep, "--data", data, "-o", runs)
+    #expect(ended.code == 1 && ended.err.contains("2 of 4 runs failed") && ended.out.contains("2 of 4 runs are finished"), "\(ended.err)")
+    let results = try String(contentsOfFile: runs + "/results.csv", encoding: .utf8).split(separator: "\n")
+    #expect(results.count == 5 && results.filter { $0.contains(",finished,") }.count == 2)
+    #expect(results.filter { $0.contains(",failed,") && $0.contains("/no/such.safetensors") }.count == 2)
+    let listed = try run("sweep", sweep, "--data", data, "-o", runs, "--list", "--shard", "1/2")
+    #expect(listed.code == 0 && listed.out.contains("2 of 4 runs in part 1 of 2"))
+    #expect(try run("sweep", sweep, "--data", data, "--shard", "3/2").code == 64)
+
+    let page = folder + "/page.html"
+    let report = try run(
+      "report", runs, "--data", data, "--device", "cpu", "-o", page, "--figures", folder + "/figures")
+    #expect(report.code == 0, "\(report.err)")
+    let html = try String(contentsOfFile: page, encoding: .utf8)
+    #expect(html.contains("4 runs") && html.contains("failed: ") && !html.contains("http:") && !html.contains("https:"))
+    #expect(FileManager.default.fileExists(atPath: folder + "/figures/scores.svg"))
+    let empty = try run("report", data, "-o", page)
+    #expect(empty.code == 1 && empty.err.contains("holds no run"))
+    #expect(try run("report", runs, "--heat", "pos_weight,nonsense", "-o", page).err.contains("nonsense"))
+  }
+
   // MARK: Benchmarks
 
   /// The objects of standard output, one a line.
