@@ -21,6 +21,7 @@ struct ReportCommand: ParsableCommand {
       the run's folder or in --slides.
 
       --figures writes the same charts as SVG and PNG files, and results.csv, a line a run.
+      --tensorboard writes event files, a folder a run, for: tensorboard --logdir FOLDER
 
       Example: glomseg report runs/first --data data -o report.html
       Example: glomseg report sweeps/coarse -o coarse.html --figures figures --heat bce_weight,pos_weight
@@ -33,6 +34,7 @@ struct ReportCommand: ParsableCommand {
   @Option(help: "Folder that 'glomseg segment' wrote slides into.") var slides: String?
   @Option(help: "Two settings for heat maps: A,B; may be given again (all pairs that differ).") var heat: [String] = []
   @Option(help: "Write the charts as SVG and PNG files into this folder.") var figures: String?
+  @Option(help: "Write event files for TensorBoard into this folder.") var tensorboard: String?
   @Option(help: "Patches per step.") var batch = 4
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Flag(help: "Leave out broken pairs of the data set, and list them.") var skipBad = false
@@ -75,6 +77,10 @@ struct ReportCommand: ParsableCommand {
     if let figures {
       let files = try report.writeFigures(to: figures)
       print("\(figures): \(files.count) files")
+    }
+    if let tensorboard {
+      for record in report.records { _ = try EventFile.write(record, below: tensorboard) }
+      print("\(tensorboard): event files; look at them with tensorboard --logdir \(tensorboard)")
     }
   }
 

@@ -185,11 +185,12 @@ import Testing
 
     let page = folder + "/page.html"
     let report = try run(
-      "report", runs, "--data", data, "--device", "cpu", "-o", page, "--figures", folder + "/figures")
+      "report", runs, "--data", data, "--device", "cpu", "-o", page, "--figures", folder + "/figures", "--tensorboard", folder + "/events")
     #expect(report.code == 0, "\(report.err)")
     let html = try String(contentsOfFile: page, encoding: .utf8)
     #expect(html.contains("4 runs") && html.contains("failed: ") && !html.contains("http:") && !html.contains("https:"))
     #expect(FileManager.default.fileExists(atPath: folder + "/figures/scores.svg"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/events").count == 4)
     let empty = try run("report", data, "-o", page)
     #expect(empty.code == 1 && empty.err.contains("holds no run"))
     #expect(try run("report", runs, "--heat", "pos_weight,nonsense", "-o", page).err.contains("nonsense"))

@@ -201,6 +201,60 @@ import Testing
     #expect { try RunCollection([file.path]) } throws: { "\($0)".hasPrefix(file.path) }
     #expect { try RunCollection(["/no/such"]) } throws: { "\($0)".hasPrefix("/no/such") }
   }
+
+  // MARK: - TensorBoard
+
+  @Test func recordsCarryTheirChecksums() {
+    // RFC 3720, B.4: 32 bytes of zeros, of ones, rising.
+    #expect(EventFile.crc32c([UInt8](repeating: 0, count: 32)) == 0x8a91_36aa)
+    #expect(EventFile.crc32c([UInt8](repeating: 0xff, count: 32)) == 0x62a8_ab43)
+    #expect(EventFile.crc32c(Array(0..<32)) == 0x46dd_794e)
+    #expect(EventFile.framed([1, 2, 3]).count == 8 + 4 + 3 + 4)
+  }
+
+  /// A Python that has the package tensorboard: of GLOMSEG_PYTHON, else the one on the path.
+  private static let python: String? = {
+    let wanted = ProcessInfo.processInfo.environment["GLOMSEG_PYTHON"]
+    let found = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/python3" }
+    return ([wanted].compactMap { $0 } + found).first { program in
+      guard FileManager.default.isExecutableFile(atPath: program) else { return false }
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: program)
+      process.arguments = ["-c", "import tensorboard"]
+      process.standardError = FileHandle.nullDevice
+      guard (try? process.run()) != nil else { return false }
+      process.waitUntilExit()
+      return process.terminationStatus == 0
+    }
+  }()
+
+  @Test(.enabled(if: python != nil, "no Python with the package tensorboard"))
+  func tensorboardReadsEventFiles() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let file = try EventFile.write(record("run", [], peak: 0.6), below: folder)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: try #require(Self.python))
+    process.arguments = [
+      "-c",
+      """
+      import sys
+      from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+      events = EventAccumulator(sys.argv[1]); events.Reload()
+      for tag in sorted(events.Tags()["scalars"]):
+          print(tag, *(f"{e.step}:{e.value:.4f}" for e in events.Scalars(tag)))
+      """, file,
+    ]
+    let out = Pipe()
+    process.standardOutput = out
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let text = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    #expect(text.contains("epoch/train_loss 1:1.0000 2:0.5000 3:0.3333"), "\(text)")
+    #expect(text.contains("epoch/val_changed 2:0.0500") && text.contains("epoch/val_f1 1:"), "\(text)")
+  }
 }
 
 /// From a trained run to its page.
