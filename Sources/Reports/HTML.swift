@@ -157,6 +157,7 @@ enum HTML {
       .tiles .long { grid-column: 1 / -1; }
       th, td { padding: .4rem .55rem; }
       td.name { min-width: 0; white-space: nowrap; }
+      td.name wbr { display: none; }
     }
     @media print {
       @page { margin: 14mm; }
