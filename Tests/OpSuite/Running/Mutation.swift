@@ -102,9 +102,6 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a slice left out of the GPU's sum", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
       ("s < slices; s++", "s < slices - (slices > 1); s++")),
     Mutation(
-      "a patch overwritten while it is read", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
-      ("// Everyone has read the last patch.\n        barrier(CLK_LOCAL_MEM_FENCE);", "")),
-    Mutation(
       "a GPU's rows beyond the last", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
       ("y_row >= out_height || ", "")),
     Mutation(
@@ -128,12 +125,6 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a depth's row by its column", in: "conv2d_gpu.clh", caughtBy: "transposed_convolution/", as: .nvidia,
       ("2 * row + ((c >> 1) & 1)", "2 * row + (c & 1)")),
-    Mutation(
-      "a tile overwritten while it is read", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
-      ("// Everyone has read the last tile.\n    barrier(CLK_LOCAL_MEM_FENCE);", "")),
-    Mutation(
-      "a tile read before it is staged", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
-      ("barrier(CLK_LOCAL_MEM_FENCE);\n\n#pragma unroll 1", "\n#pragma unroll 1")),
     Mutation(
       "a branch's rows taken for the first's", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
       ("dw[first + i]", "dw[i]")),
