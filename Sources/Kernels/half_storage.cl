@@ -18,7 +18,7 @@ inline ushort half_bits1(float x) {
 }
 
 inline ushort16 half_bits16(float16 x) {
-  uint16 u = as_uint16(x), a = min(u & 0x7fffffffu, 0x477fe000u);
+  uint16 u = as_uint16(x), a = min(u & 0x7fffffffu, (uint16)(0x477fe000u));
   uint16 small = as_uint16(as_float16(a) + 0.5f) - 0x3f000000u, normal = ((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;
   return convert_ushort16(select(normal, small, a < HALF_SUBNORMAL) | (u >> 16 & 0x8000u));
 }
