@@ -22,6 +22,8 @@ struct DevicesCommand: ParsableCommand {
     let local_bytes: Int
     let alignment_bytes: Int
     let kernels_for: String
+    /// Where the tiles of its convolutions come from.
+    let tiles: String
     let available: Bool
   }
   private struct Rejection: Encodable {
@@ -41,6 +43,12 @@ struct DevicesCommand: ParsableCommand {
     let added_drivers: [AddedDriver]
   }
 
+  /// Whether `glomseg tune` chose the tiles of its convolutions.
+  private static func tiles(of device: OpenCLDevice) -> String {
+    guard TuningStore.ofUser() != nil else { return "of the class; tuned ones are off" }
+    return ((try? OpenCLBackend(device))?.tilesOrigin ?? .curated).description
+  }
+
   func run() throws {
     try failing {
       let output = try JSONOutput(path: json)
@@ -56,6 +64,7 @@ struct DevicesCommand: ParsableCommand {
             local memory    \(formatBytes(device.localBytes))
             alignment       \(device.alignmentBytes) bytes
             kernels for     \(device.deviceClass.rawValue)
+            tiles           \(Self.tiles(of: device))
           """)
       }
       for driver in OpenCLDevice.addedDrivers { output.say("added driver \(driver.library): \(driver.reason)") }
@@ -78,7 +87,7 @@ struct DevicesCommand: ParsableCommand {
               version: $0.deviceVersion, kind: $0.kind.rawValue, compute_units: $0.computeUnits,
               memory_bytes: $0.memoryBytes, max_allocation_bytes: $0.maxAllocationBytes, local_bytes: $0.localBytes,
               alignment_bytes: $0.alignmentBytes,
-              kernels_for: $0.deviceClass.rawValue, available: $0.isAvailable)
+              kernels_for: $0.deviceClass.rawValue, tiles: Self.tiles(of: $0), available: $0.isAvailable)
           }, cpu: cpu.traits.name, auto: backend.name, reason: reason,
           passed_over: passedOver.map { Rejection(device: $0.device, reason: $0.reason) },
           added_drivers: OpenCLDevice.addedDrivers.map { AddedDriver(library: $0.library, reason: $0.reason) }))

@@ -66,6 +66,9 @@ struct JSONOutput {
 func chooseBackend(_ selector: String) throws -> any Backend {
   let (backend, reason, passedOver) = try DeviceSelection.backend(selector)
   for rejection in passedOver { log.warning("passed over \(rejection.device): \(rejection.reason)") }
+  if case .ignored(let path, let problem)? = (backend as? OpenCLBackend)?.tilesOrigin {
+    log.warning("\(path) \(problem); the tiles of the device's class are used")
+  }
   if selector == "auto" { log.info("device: \(backend.name) (\(reason))") }
   return backend
 }

@@ -153,6 +153,7 @@ struct TrainCommand: ParsableCommand {
     Interrupt.install()
     let run = try TrainingRun(
       configuration, data: data, directory: directory, backend: backend, resuming: resume)
+    if let note = run.tilesNote { log.warning("\(note)") }
     let report = run.session.plan.report
     log.info(
       """

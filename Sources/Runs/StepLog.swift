@@ -5,14 +5,18 @@ import Foundation
 final class StepLog {
   private let handle: FileHandle
   private let path: String
-  /// As a JSON string.
+  /// Device and tiles, as JSON.
   private let device: String
 
   /// Opens the log behind the line of step `stepCount`. Later lines, of a run that was killed before it saved or of an older run
   /// in the folder, are dropped, so that each step has one line.
-  init(_ path: String, device: String, keeping stepCount: Int) throws(RunError) {
+  init(_ path: String, _ backend: any Backend, keeping stepCount: Int) throws(RunError) {
     self.path = path
-    do { self.device = String(decoding: try JSONEncoder().encode(device), as: UTF8.self) } catch {
+    let traits = backend.traits
+    do {
+      let name = String(decoding: try JSONEncoder().encode(backend.name), as: UTF8.self)
+      device = "\"device\": \(name)" + (traits.kind == .openCL ? ", \"tiles\": \"\(traits.tiles.fingerprint)\"" : "")
+    } catch {
       throw .request("the device's name cannot be written as JSON: \(error)")
     }
     let old = stepCount > 0 && RunDirectory.exists(path) ? try RunDirectory.read(path) : ""
@@ -30,7 +34,7 @@ final class StepLog {
     let line = """
       {"step": \(step.step), "epoch": \(epoch), "loss": \(step.loss), "bce": \(step.bce), "dice": \(step.dice), \
       "gradient_norm": \(step.gradientNorm), "learning_rate": \(learningRate), "seconds": \(step.seconds), \
-      "device": \(device)}
+      \(device)}
 
       """
     do { try handle.write(contentsOf: Data(line.utf8)) } catch {

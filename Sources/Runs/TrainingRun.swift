@@ -28,6 +28,8 @@ public final class TrainingRun {
   private let training: [PatchPair]
   private let validation: [PatchPair]
   private var position = Position()
+  /// What is to be said of the tiles of a run that goes on; nil where they are what the device would have taken.
+  public private(set) var tilesNote: String?
   /// What a new run took from the model that it starts from.
   public private(set) var transfer: Checkpoint.Transfer?
 
@@ -61,9 +63,11 @@ public final class TrainingRun {
     self.directory = directory
     training = try configuration.selection.training(data)
     validation = try configuration.selection.validation(data)
+    backend.use(nil)
     if resuming {
       let metadata = try Checkpoint.open(directory.resume).metadata
       try Self.requireSame(metadata, configuration, training, file: directory.resume)
+      tilesNote = Self.resumeTiles(metadata, on: backend)
     }
     session = try TrainingSession(
       configuration.model, batch: min(configuration.batch, training.count),
@@ -117,6 +121,25 @@ public final class TrainingRun {
     }
   }
 
+  /// Gives the backend the tiles that the run began with: others add up in another order.
+  ///
+  /// - Returns: what a user should know.
+  private static func resumeTiles(_ metadata: [String: String], on backend: any Backend) -> String? {
+    // None on the CPU path, and in older files.
+    guard let text = metadata["tiles"], backend.traits.kind == .openCL else { return nil }
+    guard let tiles = TileTable(text) else {
+      return "the run began with tiles that this version does not have: it goes on, but not to the same bytes"
+    }
+    let own = backend.traits.tiles
+    guard tiles.deviceClass == own.deviceClass else {
+      return "the run began with kernels for \(tiles.deviceClass.rawValue): it goes on with those for "
+        + "\(own.deviceClass.rawValue), not to the same bytes"
+    }
+    guard tiles != own else { return nil }
+    backend.use(tiles)
+    return "the run goes on with the tiles that it began with (\(tiles.fingerprint)), not with the device's (\(own.fingerprint))"
+  }
+
   /// FNV-1a of the patches' names in their order.
   private static func digest(_ pairs: [PatchPair]) -> String {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
@@ -138,12 +161,14 @@ public final class TrainingRun {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
     let position = String(decoding: try encoder.encode(position), as: UTF8.self)
-    return [
+    let traits = session.backend.traits
+    let tiles = traits.kind == .openCL ? ["tiles": traits.tiles.description] : [:]
+    return tiles.merging([
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
       "patches": "\(training.count)", "patches_digest": Self.digest(training), "source_patch": "\(sourcePatch)",
       "decisions": "\(decisions.count)",
       "version": glomsegVersion,
-    ]
+    ]) { $1 }
   }
 
   /// The side that most training patches had before they were resized: what a window on a slide should cover.
@@ -169,7 +194,7 @@ public final class TrainingRun {
   public func run(shouldStop: () -> Bool, report: (Event) -> Void) throws -> Outcome {
     try RunDirectory.write(configuration.yaml(), to: directory.configuration)
     try history.write(to: directory)
-    let log = try StepLog(directory.log, device: session.backend.name, keeping: session.stepsTaken)
+    let log = try StepLog(directory.log, session.backend, keeping: session.stepsTaken)
     let loader = try BatchLoader(
       pairs: training,
       options: .init(

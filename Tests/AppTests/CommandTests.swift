@@ -1,3 +1,4 @@
+import Engine
 import Foundation
 import Testing
 
@@ -248,6 +249,51 @@ import Testing
     #expect(pools.count == 8 && Set(pools.compactMap { "\($0["operation"] ?? "") \($0["shapes"] ?? "")" }).count == 8)
     #expect(pools.allSatisfy { ($0["roof_fraction"] as? Double ?? 0) > 0 && $0["bound"] as? String == "memory" })
     expectOneSentence(try run(["bench", "ops", "--filter", "nothing"] + size), "nothing", "--filter")
+  }
+
+  /// Searched, shown, taken by other commands, switched off, damaged and deleted. What is found is the machine's affair.
+  @Test func tunedTilesAreKeptTakenAndDeleted() throws {
+    let caches = FileManager.default.temporaryDirectory.appendingPathComponent("caches-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: caches) }
+    func run(_ arguments: [String], tuning: String = "") throws -> Ended {
+      finish(try start(arguments, environment: ["XDG_CACHE_HOME": caches, "GLOMSEG_TUNING": tuning]))
+    }
+    let device = ["--device", "opencl"]
+    let found = try #require(
+      try lines(run(["tune", "--patch", "32", "--base", "4", "--seconds", "5", "--json", "-"] + device)).first)
+    #expect(found["benchmark"] as? String == "tune" && found["fingerprint"] is String)
+    #expect(try #require(found["choices"] as? [[String: Any]]).count > 3)
+    #expect(try #require(found["seconds"] as? Double) < 15)
+    let shown = try run(["tune", "--show"] + device)
+    #expect(shown.code == 0 && shown.out.contains("tile_chunk"))
+
+    // A table that is surely none of the class's, made of what --show says.
+    let folder = caches + "/glomseg/tuning"
+    let tiles = try #require(try lines(run(["tune", "--show", "--json", "-"] + device)).first)
+    if tiles["path"] is String { #expect(try run(["tune", "--reset"] + device).code == 0) }
+    #expect(try run(["tune", "--reset"] + device).out.contains("nothing is kept"))
+    var sizes = try #require(tiles["tiles"] as? [String: Int])
+    sizes["gradient_slices"] = 2
+    sizes["winograd_percent"] = 0
+    let key = try OpenCLBackend(#require(OpenCLDevice.all().first)).tuningKey
+    let table = try #require(TileTable(.cpu, sizes: sizes))
+    let path = try TuningStore(folder: folder).keep(.init(key: key, tiles: table, found: [:]))
+    let step = ["bench", "step", "--patch", "32", "--base", "4", "--steps", "1", "--json", "-"] + device
+    #expect(try #require(try lines(run(step)).first)["tiles"] as? String == "tuned, \(table.fingerprint)")
+    #expect(try run(["devices"]).out.contains("tuned, from \(path)"))
+    #expect(try run(["check", "--quick", "--filter", "convolution/"] + device).code == 0)
+    let off = try #require(try lines(run(step, tuning: "off")).first)["tiles"] as? String
+    #expect(off == "class, \(TileTable(.cpu).fingerprint)")
+    expectOneSentence(try run(["tune"] + device, tuning: "off"), "GLOMSEG_TUNING")
+    expectOneSentence(try run(["tune", "--device", "cpu"]), "no tiles")
+
+    try "{}".write(toFile: path, atomically: true, encoding: .utf8)
+    let damaged = try run(step)
+    #expect(damaged.code == 0 && damaged.err.contains(path))
+    #expect(damaged.err.split(separator: "\n").count { $0.contains(path) } == 1)
+    #expect(try #require(try lines(damaged).first)["tiles"] as? String == "class, \(TileTable(.cpu).fingerprint)")
+    #expect(try run(["tune", "--reset"] + device).out.contains("deleted"))
+    #expect(!FileManager.default.fileExists(atPath: path))
   }
 
   @Test func benchMemoryComparesPlanAndProcess() throws {

@@ -67,6 +67,42 @@ import Testing
   }
 
   /// Seven patches in batches of three are parts of 2, 1, 2, 1 and 1, within less memory than they would take.
+  /// Tuned between the parts of a run, or between its device's: the run keeps the tiles that it began with.
+  @Test func resumingKeepsTheTilesThatTheRunBeganWith() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    func train(_ name: String, epochs: Int, on backend: OpenCLBackend, resuming: Bool = false) throws -> TrainingRun {
+      let directory = RunDirectory(folder + "/" + name)
+      try directory.create()
+      let run = try TrainingRun(
+        configuration(epochs: epochs), data: data, directory: directory, backend: backend, resuming: resuming)
+      #expect(try run.run(shouldStop: { false }, report: { _ in }) == .finished)
+      return run
+    }
+    // Slices of the weight gradient, whose sums are added in another order.
+    var other = TileTable(.cpu)
+    other[.gradientSlices] = 2
+    other[.winogradPercent] = 0
+    let plain = try OpenCLBackend(device, edit: nil)
+    let tuned = try OpenCLBackend(device, edit: nil, tiles: other)
+    let whole = try train("whole", epochs: 2, on: plain)
+    #expect(whole.tilesNote == nil)
+    _ = try train("parts", epochs: 1, on: plain)
+    let parts = try train("parts", epochs: 2, on: tuned, resuming: true)
+    #expect(parts.tilesNote?.contains(TileTable(.cpu).fingerprint) == true)
+    #expect(try bytes(whole.directory.last) == bytes(parts.directory.last))
+    let log = try String(contentsOfFile: parts.directory.log, encoding: .utf8).split(separator: "\n")
+    #expect(log.count > 4 && log.allSatisfy { $0.contains("\"tiles\": \"\(TileTable(.cpu).fingerprint)\"") })
+    // A new run on the same backend has the device's own again, and other bytes.
+    let again = try train("again", epochs: 2, on: tuned)
+    #expect(tuned.traits.tiles == other)
+    #expect(try bytes(whole.directory.last) != bytes(again.directory.last))
+    // Another class has no such tiles.
+    let forced = try train("parts", epochs: 3, on: OpenCLBackend(device, as: .gpu), resuming: true)
+    #expect(forced.tilesNote?.contains("not to the same bytes") == true)
+  }
+
   @Test func resumingIsExactWithMicroBatchesAndALimit() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let data = try dataset()

@@ -50,13 +50,37 @@ struct BenchSize: ParsableArguments {
 struct BenchDevice: Encodable {
   let device: String
   let driver: String
+  /// Where the tiles of its convolutions come from; nil on the CPU path, which has none.
+  let tiles: String?
 
   init(_ backend: any Backend) {
     device = backend.name
+    tiles = (backend as? OpenCLBackend).map { "\($0.tilesOrigin.word), \($0.traits.tiles.fingerprint)" }
     if let device = (backend as? OpenCLBackend)?.device {
       driver = "\(device.platformName) \(device.driverVersion)"
     } else {
       driver = backend.traits.name
+    }
+  }
+}
+
+extension TilesOrigin {
+  /// For JSON.
+  var word: String {
+    switch self {
+    case .curated, .ignored: "class"
+    case .tuned: "tuned"
+    case .given: "given"
+    }
+  }
+
+  /// For people.
+  var description: String {
+    switch self {
+    case .curated: "of the class"
+    case .tuned(let path): "tuned, from \(path)"
+    case .given: "given"
+    case .ignored(let path, let problem): "of the class: \(path) \(problem)"
     }
   }
 }

@@ -72,6 +72,7 @@ struct BenchOperation: Encodable {
   let benchmark = "operation"
   let device: String
   let driver: String
+  let tiles: String?
   let patch: Int
   let base: Int
   let batch: Int
@@ -96,6 +97,7 @@ struct BenchOperation: Encodable {
     let named = BenchDevice(backend)
     device = named.device
     driver = named.driver
+    tiles = named.tiles
     patch = size.patch
     base = size.base
     batch = size.batch

@@ -6,6 +6,7 @@ struct BenchStep: Encodable {
   let benchmark = "step"
   let device: String
   let driver: String
+  let tiles: String?
   let work: String
   let patch: Int
   let base: Int
@@ -41,6 +42,7 @@ struct BenchStep: Encodable {
     let timing = Timing(samples.map(\.seconds))
     device = named.device
     driver = named.driver
+    tiles = named.tiles
     work = inference ? "inference" : "training step"
     patch = size.patch
     base = size.base
@@ -75,6 +77,7 @@ struct BenchAnswer: Encodable {
   let peak_bytes_measured: NumberOrNull
   let device: String
   let driver: String
+  let tiles: String?
 
   init(
     seconds: Double, seconds_load: Double, seconds_first: Double, peak_bytes_planned: Int, peak_bytes_measured: Int?,
@@ -87,6 +90,7 @@ struct BenchAnswer: Encodable {
     self.peak_bytes_measured = NumberOrNull(value: peak_bytes_measured)
     self.device = device.device
     driver = device.driver
+    tiles = device.tiles
   }
 }
 

@@ -5,6 +5,9 @@ public protocol Backend: AnyObject {
   var traits: DeviceTraits { get }
   /// Memory that nobody uses now; nil where the driver does not tell.
   var freeBytes: Int? { get }
+  /// Takes tiles for the plans that are made and loaded from now on: the device's own where nil, and where they are of another
+  /// class.
+  func use(_ tiles: TileTable?)
   /// Allocates the slabs of a model's state, zeroed.
   func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory
   /// Allocates, compiles and binds every argument. Plans over the same layout may share one state.
@@ -15,6 +18,8 @@ public protocol Backend: AnyObject {
 }
 
 extension Backend {
+  public func use(_ tiles: TileTable?) {}
+
   public func load(_ plan: Plan, state: any StateMemory) throws(EngineError) -> any Executable {
     try load(plan, state: state, reusing: nil)
   }

@@ -4,8 +4,8 @@ public enum DeviceClass: String, CaseIterable, Sendable {
   /// A GPU of another vendor.
   case gpu
 
-  /// Sizes that kernels are compiled with. Those of GPUs come from their vendors' descriptions of registers and local
-  /// memory; none was measured.
+  /// Sizes that elementwise kernels and reductions are compiled with; a ``TileTable`` has those of convolutions. Those of
+  /// GPUs were not measured.
   struct Tuning: Sendable {
     /// Work-items that share a run of elements: LANES in lanes.clh.
     let lanes: Int
@@ -13,11 +13,6 @@ public enum DeviceClass: String, CaseIterable, Sendable {
     let rowLanes: Int
     /// Elements that an item takes at a time: WIDTH in lanes.clh.
     let width: Int
-    /// Output channels of a convolution that an item of a GPU's kernels keeps in registers, for 8 pixels each.
-    let itemChannels: Int
-    /// Local memory of a work-group of the convolutions, bytes. NVIDIA's OpenCL gives 48 KiB; 32 let several groups share a
-    /// unit's.
-    let groupBytes: Int
 
     /// The runs of `count` elements where each is one SPAN of lanes.clh.
     func spans(_ count: Int) -> [Int] { [(count + lanes * width - 1) / (lanes * width)] }
@@ -25,11 +20,8 @@ public enum DeviceClass: String, CaseIterable, Sendable {
 
   var tuning: Tuning {
     switch self {
-    case .cpu: Tuning(lanes: 1, rowLanes: 1, width: 16, itemChannels: 0, groupBytes: 0)
-    // 64 sums and their operands are about 110 registers of the 255 that an item can have.
-    case .nvidia, .amd: Tuning(lanes: 256, rowLanes: 64, width: 4, itemChannels: 8, groupBytes: 32 << 10)
-    // An Intel thread's registers hold 64 floats for each of 16 items, so 32 sums.
-    case .intel, .gpu: Tuning(lanes: 256, rowLanes: 64, width: 4, itemChannels: 4, groupBytes: 32 << 10)
+    case .cpu: Tuning(lanes: 1, rowLanes: 1, width: 16)
+    case .nvidia, .amd, .intel, .gpu: Tuning(lanes: 256, rowLanes: 64, width: 4)
     }
   }
 

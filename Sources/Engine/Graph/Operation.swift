@@ -68,6 +68,8 @@ public struct DeviceTraits: Sendable {
   public var kind: Kind
   /// Whose kernels suit it.
   public var deviceClass: DeviceClass
+  /// Tiles that were chosen for this device; those of its class where nil.
+  public var chosenTiles: TileTable?
   public var name: String
   public var computeUnits: Int
   /// Local memory of a work-group, bytes.
@@ -93,8 +95,17 @@ public struct DeviceTraits: Sendable {
     self.memoryBytes = memoryBytes
   }
 
+  /// The tiles of its convolutions.
+  public var tiles: TileTable {
+    if let chosenTiles, chosenTiles.deviceClass == deviceClass { return chosenTiles }
+    return TileTable(deviceClass)
+  }
+
   /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
   var workItemsWanted: Int { 8 * computeUnits }
+
+  /// The same for the slices of a weight gradient.
+  var gradientGroupsWanted: Int { tiles[.gradientSlices] * computeUnits }
 }
 
 /// One kernel launch of an OpenCL execution.

@@ -3,39 +3,73 @@ internal import CLBridge
 /// A device with its context, queue and programs.
 public final class OpenCLBackend: Backend {
   public let name: String
-  public let traits: DeviceTraits
+  public private(set) var traits: DeviceTraits
   public let device: OpenCLDevice
   let call: OpenCLCall
   let context: OpenCLContext
   let queue: OpenCLQueue
   let programs: ProgramCache
+  /// Where the tiles of its convolutions come from.
+  public private(set) var tilesOrigin = TilesOrigin.curated
+  private var own: (tiles: TileTable?, origin: TilesOrigin) = (nil, .curated)
 
   /// - Parameters:
   ///   - forced: takes another class's kernels than the device's own: right on every device, slow on most.
-  ///   - faults: a failure to act out, for tests: nothing is then taken from the cache of compiled kernels.
+  ///   - faults: a failure to act out, for tests: nothing is then taken from the caches of compiled kernels and tiles.
   public convenience init(
     _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil
   ) throws(EngineError) {
     let store = faults == nil && device.givesBinaries ? KernelStore.ofUser() : nil
     try self.init(device, as: forced, faults: faults, edit: nil, store: store)
+    if faults == nil { useTuned(TuningStore.ofUser()) }
   }
 
   /// - Parameters:
   ///   - edit: changes the kernels' text, for tests that plant faults in it.
   ///   - store: where compiled kernels are kept between processes; nil compiles them.
+  ///   - tiles: the device's own, in place of its class's.
   package init(
     _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?,
-    store: KernelStore? = nil
+    store: KernelStore? = nil, tiles: TileTable? = nil
   ) throws(EngineError) {
     self.device = device
     var traits = device.traits
     if let forced { traits.deviceClass = forced }
+    traits.chosenTiles = tiles
+    own = (tiles, tiles == nil ? .curated : .given)
+    tilesOrigin = own.origin
     self.traits = traits
     name = "\(device.selector)\(forced.map { "@\($0.rawValue)" } ?? "") \(device.name)"
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)
     programs = ProgramCache(context, device: device, edit: edit, store: store, call)
+  }
+
+  public func use(_ tiles: TileTable?) {
+    guard let tiles, tiles.deviceClass == traits.deviceClass, tiles != (own.tiles ?? TileTable(traits.deviceClass)) else {
+      (traits.chosenTiles, tilesOrigin) = own
+      return
+    }
+    (traits.chosenTiles, tilesOrigin) = (tiles, .given)
+  }
+
+  /// Takes what `glomseg tune` kept for this device, driver, class and these kernels, if anything.
+  package func useTuned(_ store: TuningStore?) {
+    guard let store else { return }
+    switch store.find(tuningKey) {
+    case .none: break
+    case .found(let entry, let path): own = (entry.tiles, .tuned(path: path))
+    case .damaged(let path, let problem): own.origin = .ignored(path: path, problem: problem)
+    }
+    use(nil)
+  }
+
+  /// What a table of tiles is kept under.
+  public var tuningKey: TuningStore.Key {
+    TuningStore.Key(
+      device: device.name, platform: "\(device.platformName) \(device.platformVersion)", driver: device.driverVersion,
+      deviceClass: traits.deviceClass, kernels: ProgramCache.kernelsDigest)
   }
 
   public var freeBytes: Int? { device.kind == .cpu ? HostMemory.availableBytes : device.freeBytes }
@@ -107,6 +141,18 @@ public final class OpenCLBackend: Backend {
   }
 
   func finish() throws(EngineError) { try call.run("clFinish") { clFinish(queue.raw) } }
+}
+
+/// Where a table of tiles comes from.
+public enum TilesOrigin: Sendable, Equatable {
+  /// The device's class.
+  case curated
+  /// A file that `glomseg tune` wrote.
+  case tuned(path: String)
+  /// A caller: a run that goes on with the tiles it began with, or a search.
+  case given
+  /// The class, because a file could not be used.
+  case ignored(path: String, problem: String)
 }
 
 final class OpenCLState: StateMemory {

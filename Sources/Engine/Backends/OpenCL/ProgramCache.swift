@@ -36,6 +36,13 @@ package final class ProgramCache {
 
   package static func source(_ file: String) -> String? { kernels_source(file).map { String(cString: $0) } }
 
+  /// Changes with the text of any kernel.
+  static let kernelsDigest: String = {
+    var hash = StableHash([])
+    for file in files { hash.combine("\(file)\n\(source(file) ?? "")".utf8) }
+    return String(hash.value, radix: 16)
+  }()
+
   /// A kernel object of its own for each launch, so that arguments are set once.
   func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
     try OpenCLKernel(program(launch), function: launch.function, call)

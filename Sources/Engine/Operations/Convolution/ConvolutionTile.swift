@@ -11,14 +11,16 @@ struct ConvolutionTile {
   /// Columns of a tile: TILE_W in conv2d_stage.clh. A narrower plane leaves the rest untouched.
   static let width = 64
 
+  /// - Parameters:
+  ///   - channels: most that are staged at a time.
+  ///   - height: rows, or less where they do not fit.
   init(
-    kernel: Int, dilation: Int, plane: (h: Int, w: Int), channels: Int, budgetBytes: Int, height: Int? = nil
+    kernel: Int, dilation: Int, channels: Int, budgetBytes: Int, height: Int
   ) {
     self.kernel = kernel
     self.dilation = dilation
-    // Tall tiles for narrow planes, so that they hold as many pixels.
-    var height = height ?? (plane.w <= 32 ? 16 : 8)
-    var chunk = min(32, channels)
+    var height = height
+    var chunk = channels
     // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
     let gathers = (kernel - 1) * dilation > 16
     while Self.channelBytes(kernel, dilation, height, gathers) * chunk > budgetBytes {
@@ -51,5 +53,5 @@ struct ConvolutionTile {
 
 extension DeviceTraits {
   /// Local memory that a convolution tile may take: what the device has, but no more than stays in a core's cache.
-  var tileBudgetBytes: Int { min(localBytes / 2, 192 << 10) }
+  func tileBudgetBytes(_ tiles: TileTable) -> Int { min(localBytes / 2, tiles[.tileKiB] << 10) }
 }

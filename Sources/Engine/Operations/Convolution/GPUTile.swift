@@ -19,20 +19,21 @@ struct GPUTile {
   private static let itemColumns = 8
 
   init(kernel: Int, dilation: Int, channels: Int, outChannels: Int, device: DeviceTraits) {
-    let tuning = device.deviceClass.tuning
+    let tiles = device.tiles
     self.kernel = kernel
     self.dilation = dilation
-    itemChannels = tuning.itemChannels
+    itemChannels = tiles[.itemChannels]
     // Few output channels: the items take more pixels instead.
-    groupChannels = [8, 16, 32].first { $0 >= outChannels } ?? 64
+    let most = tiles[.groupChannels]
+    groupChannels = [8, 16, 32, 64].first { $0 >= outChannels && $0 < most } ?? most
     let segments = Self.items * itemChannels / groupChannels
-    width = segments > 32 ? 32 : 16
+    width = min(tiles[.groupWidth] * (segments > 32 ? 2 : 1), segments * Self.itemColumns)
     height = segments * Self.itemColumns / width
-    let budget = tuning.groupBytes
+    let budget = min(tiles[.groupKiB] << 10, device.localBytes)
     // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
     let fits = Self.channelBytes(kernel, dilation, height, width, groupChannels) <= budget
     window = (kernel - 1) * dilation <= 16 && fits ? kernel : 1
-    chunk = max(1, min(8, channels, budget / Self.channelBytes(window, dilation, height, width, groupChannels)))
+    chunk = max(1, min(tiles[.groupChunk], channels, budget / Self.channelBytes(window, dilation, height, width, groupChannels)))
   }
 
   /// A channel's patch, whose rows are an odd number of elements apart, and its weights.

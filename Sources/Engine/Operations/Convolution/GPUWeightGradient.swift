@@ -19,22 +19,24 @@ struct GPUWeightGradient {
   init?(_ kernel: WeightGradientKernel) {
     guard kernel.device.deviceClass != .cpu else { return nil }
     self.kernel = kernel
-    let tuning = kernel.device.deviceClass.tuning
-    itemChannels = tuning.itemChannels
-    groupChannels = [8, 16, 32].first { $0 >= kernel.z.used } ?? 64
+    let tiles = kernel.device.tiles
+    itemChannels = tiles[.gradientItemChannels]
+    let mostChannels = tiles[.gradientGroupChannels]
+    groupChannels = [8, 16, 32].first { $0 >= kernel.z.used && $0 < mostChannels } ?? mostChannels
     let blocks = groupChannels / itemChannels
-    let budget = tuning.groupBytes - Self.zBytes(groupChannels, 4)
+    let heights = [8, 4, 2].filter { $0 <= tiles[.gradientRows] }
+    let bytes = min(tiles[.gradientKiB] << 10, kernel.device.localBytes)
     // Nine taps' sums for each output channel fill the registers; 16 and more would not fit.
     let windows = kernel.kernel <= 3 ? [kernel.kernel, 1] : [1]
     for window in windows {
       let itemInputs = window == 1 ? 4 : 1
       // No more lanes than there are channels, but whole hardware groups of 32 items.
-      let most = min(32, 128 / blocks)
+      let most = min(32, tiles[.gradientItems] / blocks)
       var lanes = max(1, 32 / blocks)
       while lanes < most, lanes * itemInputs < kernel.inChannels { lanes *= 2 }
-      for height in [4, 2] {
-        let fits = Self.xBytes(lanes * itemInputs, window, kernel.dilation, height) <= budget
-        guard fits || (window == 1 && height == 2) else { continue }
+      for height in heights {
+        let asked = Self.zBytes(groupChannels, height) + Self.xBytes(lanes * itemInputs, window, kernel.dilation, height)
+        guard asked <= bytes || (window == 1 && height == 2) else { continue }
         (self.window, self.itemInputs, self.lanes, self.height) = (window, itemInputs, lanes, height)
         return
       }
@@ -60,7 +62,7 @@ struct GPUWeightGradient {
   private var tiles: Int {
     (kernel.outPlane.w + Self.width - 1) / Self.width * ((kernel.outPlane.h + height - 1) / height) * kernel.images
   }
-  private var slices: Int { max(1, min(tiles, (kernel.device.workItemsWanted + groups - 1) / groups)) }
+  private var slices: Int { max(1, min(tiles, (kernel.device.gradientGroupsWanted + groups - 1) / groups)) }
   private var count: Int { kernel.z.used * kernel.inChannels * kernel.kernel * kernel.kernel }
 
   var partialBytes: Int { slices * count * 4 }

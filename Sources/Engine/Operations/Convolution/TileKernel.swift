@@ -57,7 +57,9 @@ struct TileKernel {
   /// The tile of Winograd's form; nil where another is taken.
   private var winogradTile: Winograd.Tile? {
     guard device.deviceClass == .cpu, !storesDepth,
-      Winograd.pays(kernel: kernel, dilation: dilation, width: out.w, in: inChannels, out: channels)
+      Winograd.pays(
+        kernel: kernel, dilation: dilation, width: out.w, in: inChannels, out: channels,
+        percent: device.tiles[.winogradPercent])
     else { return nil }
     return Winograd.Tile(plane: plane, channels: inChannels, device: device)
   }
@@ -87,8 +89,11 @@ struct TileKernel {
   }
 
   private func direct(_ scratch: Int) -> Launch {
+    let tiles = device.tiles
+    // Tall tiles for narrow planes, so that they hold as many pixels.
     let tile = ConvolutionTile(
-      kernel: kernel, dilation: dilation, plane: plane, channels: inChannels, budgetBytes: device.tileBudgetBytes)
+      kernel: kernel, dilation: dilation, channels: min(tiles[.tileChunk], inChannels),
+      budgetBytes: device.tileBudgetBytes(tiles), height: tiles[.tileHeight] * (plane.w <= 32 ? 2 : 1))
     let (grid, arguments) = common(scratch, tileHeight: tile.height, chunk: tile.chunk)
     return Launch(
       "conv2d.cl", "conv2d_tile", defines: tile.defines + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
@@ -116,7 +121,7 @@ struct TileKernel {
     let down = (plane.h + tileHeight - 1) / tileHeight
     // Few tiles: split the output channels too, so that every unit has work.
     let items = across * down * images
-    let wantedGroups = min(blocks, max(1, (device.workItemsWanted / 2 + items - 1) / items))
+    let wantedGroups = min(blocks, max(1, (device.tiles[.tileItems] * device.computeUnits + items - 1) / items))
     let groupChannels = (blocks + wantedGroups - 1) / wantedGroups * Self.block
     let groups = (channels + groupChannels - 1) / groupChannels
     return (

@@ -20,13 +20,14 @@ struct WeightGradientKernel {
 
   /// Channels of dz staged at a time, the rows that they are apart, the tile, and the bytes of the staged dz.
   private var geometry: (group: Int, rows: Int, tile: ConvolutionTile, zBytes: Int) {
-    let budget = device.tileBudgetBytes * 2
-    for rows in [16, 4] {
-      var group = min(64, blocks * TileKernel.block)
+    let tiles = device.tiles
+    let budget = device.tileBudgetBytes(tiles) * 2
+    for rows in [tiles[.gradientHeight], 4] {
+      var group = min(tiles[.gradientGroup], blocks * TileKernel.block)
       while true {
         let zBytes = group * (rows * ConvolutionTile.width + 16) * 4
         let tile = ConvolutionTile(
-          kernel: kernel, dilation: dilation, plane: outPlane, channels: min(16, inChannels),
+          kernel: kernel, dilation: dilation, channels: min(tiles[.gradientChunk], inChannels),
           budgetBytes: budget - zBytes, height: rows)
         if zBytes + tile.stageBytes <= budget || (rows == 4 && group == TileKernel.block) {
           return (group, rows, tile, zBytes)
@@ -47,7 +48,7 @@ struct WeightGradientKernel {
 
   private var slices: Int {
     let groups = (z.used + geometry.group - 1) / geometry.group
-    return max(1, min(tiles.all, device.workItemsWanted / groups))
+    return max(1, min(tiles.all, device.gradientGroupsWanted / groups))
   }
 
   /// Nil where another form is taken.

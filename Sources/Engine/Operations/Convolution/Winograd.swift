@@ -9,20 +9,22 @@ enum Winograd {
   /// Whether the transforms cost less than the products they save. Vector operations for 2 × 2 outputs of all channels:
   /// 36 products for each pair of channels directly; 16, and about 100 for each input channel's transform and 90 for each
   /// output channel's (fitted to times on PoCL).
-  static func pays(kernel: Int, dilation: Int, width: Int, in channels: Int, out: Int) -> Bool {
+  ///
+  /// - Parameter percent: of the direct form's operations that it may need.
+  static func pays(kernel: Int, dilation: Int, width: Int, in channels: Int, out: Int, percent: Int) -> Bool {
     guard kernel == 3, dilation == 1 else { return false }
     // A vector has 16 squares, 32 columns: half empty, it saves nothing.
     guard width > 16 else { return false }
-    return 10 * (16 * channels * out + 100 * channels + 90 * out) < 9 * 36 * channels * out
+    return 100 * (16 * channels * out + 100 * channels + 90 * out) < percent * 36 * channels * out
   }
 
   /// Whether the weight gradient's transforms cost less than the products they save, counted as above: its vectors hold
   /// 16 output channels, and x is transformed again for every 64.
-  static func paysForWeights(kernel: Int, dilation: Int, width: Int, in channels: Int, out: Int) -> Bool {
+  static func paysForWeights(kernel: Int, dilation: Int, width: Int, in channels: Int, out: Int, percent: Int) -> Bool {
     guard kernel == 3, dilation == 1, width > 16 else { return false }
     let padded = (out + 15) / 16 * 16
     let groups = (out + 63) / 64
-    return 10 * (16 * channels * padded + 120 * channels * groups + 250 * padded) < 9 * 36 * channels * out
+    return 100 * (16 * channels * padded + 120 * channels * groups + 250 * padded) < percent * 36 * channels * out
   }
 
   /// A tile of conv2d_winograd.cl.
@@ -36,13 +38,14 @@ enum Winograd {
 
     /// Nil where the device's local memory is too small for a tile that pays.
     init?(plane: (h: Int, w: Int), channels: Int, device: DeviceTraits) {
+      let tiles = device.tiles
       // Narrow planes have taller tiles of as many squares; many channels lower ones, to be summed in one go.
-      height = (plane.w <= 32 ? 16 : 8) / (channels > 32 ? 2 : 1)
+      height = tiles[.winogradHeight] * (plane.w <= 32 ? 2 : 1) / (channels > 32 ? 2 : 1)
       pairs = (height / 2 * ((min(plane.w, ConvolutionTile.width) + 31) / 32) + 1) / 2
-      sumChannels = device.localBytes < 512 << 10 ? 32 : 64
+      sumChannels = device.localBytes < 512 << 10 ? min(32, tiles[.winogradSums]) : tiles[.winogradSums]
       let rest = device.localBytes - Self.rawBytes(height) - Self.sumBytes(sumChannels)
       // What stays in a core's second-level cache beside the weights.
-      let budget = min(rest, 256 << 10) - pairs * Winograd.points * 16 * 4
+      let budget = min(rest, tiles[.winogradKiB] << 10) - pairs * Winograd.points * 16 * 4
       chunk = min(channels, budget / (pairs * Winograd.points * 32 * 4))
       if chunk < min(channels, 16) { return nil }
     }

@@ -12,14 +12,15 @@ struct WinogradWeightGradient {
     guard kernel.device.deviceClass == .cpu,
       Winograd.paysForWeights(
         kernel: kernel.kernel, dilation: kernel.dilation, width: kernel.outPlane.w, in: kernel.inChannels,
-        out: kernel.z.used)
+        out: kernel.z.used, percent: kernel.device.tiles[.gradientWinogradPercent])
     else { return nil }
     self.kernel = kernel
     let lanes = Self.lanes(kernel)
     let all = (kernel.z.used + lanes - 1) / lanes * lanes
     // Large tiles and groups first; 64 channels of 128 squares and what goes with them are 700 KiB.
-    for squares in [128, 64] {
-      for group in [64, 32, 16] where group % lanes == 0 {
+    let tiles = kernel.device.tiles
+    for squares in [128, 64] where squares <= tiles[.gradientSquares] {
+      for group in [64, 32, 16] where group % lanes == 0 && group <= max(lanes, tiles[.gradientGroup]) {
         self.squares = squares
         self.group = min(group, all)
         if localBytes.reduce(0, +) <= kernel.device.localBytes { return }
@@ -58,7 +59,7 @@ struct WinogradWeightGradient {
 
   private var groups: Int { (kernel.z.used + group - 1) / group }
   private var slices: Int {
-    max(1, min(tiles.across * tiles.down * kernel.images, kernel.device.workItemsWanted / groups))
+    max(1, min(tiles.across * tiles.down * kernel.images, kernel.device.gradientGroupsWanted / groups))
   }
 
   var partialBytes: Int { slices * Winograd.points * inAll * outAll * 4 }
