@@ -207,10 +207,18 @@ public final class TrainingRun {
     while position.epoch <= configuration.epochs {
       let epoch = position.epoch
       let batches = try loader.epoch(epoch, startBatch: position.batch)
-      while let batch = try batches.next() {
+      // What the session asked for while the device was at work.
+      var asked: Result<Batch?, any Error>?
+      while let batch = try asked?.get() ?? batches.next() {
+        asked = nil
         let rate = schedule.rate(step: session.stepsTaken + 1)
         position.batch += 1
-        guard let step = try take(batch, rate: rate, report) else { continue }
+        let step = try take(batch, rate: rate, report) {
+          let next = Result { try batches.next() }
+          asked = next
+          return try? next.get()
+        }
+        guard let step else { continue }
         position.lossSum += step.loss * Double(batch.count)
         position.imagesDone += batch.count
         position.secondsInEpoch += step.seconds
@@ -238,14 +246,20 @@ public final class TrainingRun {
   }
 
   /// One step; nil where its loss or gradient is not finite and such batches are left out.
-  private func take(_ batch: Batch, rate: Double, _ report: (Event) -> Void) throws -> StepReport? {
+  ///
+  /// - Parameter next: gives the batch of the next step, once the device is at work.
+  private func take(
+    _ batch: Batch, rate: Double, _ report: (Event) -> Void, next: () -> Batch?
+  ) throws -> StepReport? {
     let skips = configuration.onNonFinite == .skip
     let running = skips ? try session.state.read(.running) : []
     do {
-      let step = try session.step(
-        images: batch.images, target: batch.masks, count: batch.count, learningRate: rate,
-        weightDecay: configuration.weightDecay, gradientClip: configuration.clipNorm > 0 ? configuration.clipNorm : nil,
-        averageDecay: configuration.average)
+      let step = try withoutActuallyEscaping(next) { next in
+        try session.step(
+          images: batch.images, target: batch.masks, count: batch.count, learningRate: rate,
+          weightDecay: configuration.weightDecay, gradientClip: configuration.clipNorm > 0 ? configuration.clipNorm : nil,
+          averageDecay: configuration.average, next: { next().map { ($0.images, $0.masks, $0.count) } })
+      }
       skipped = 0
       return step
     } catch let error as EngineError {

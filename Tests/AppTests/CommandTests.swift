@@ -216,6 +216,9 @@ import Testing
       #expect(line["work"] as? String == (flags.isEmpty ? "training step" : "inference"))
       #expect(line["device"] is String && line["gflops"] is Double && line["peak_bytes_measured"] is Int)
       #expect(try #require(line["peak_bytes_planned"] as? Int) > 0)
+      // The CPU path launches nothing.
+      #expect((line["launches"] as? Int ?? 0 > 10) == (device == "opencl"))
+      #expect((line["microseconds_per_launch"] as? Double ?? 0 > 0) == (device == "opencl"))
       let median = try #require(line["seconds_median"] as? Double)
       #expect(try #require(line["seconds_min"] as? Double) <= median)
       let operations = try #require(line["operations"] as? [[String: Any]]).compactMap { $0["seconds"] as? Double }

@@ -89,12 +89,13 @@ import Testing
   @Test func stepsStandBesideEachOther() {
     var ours = SectionRecord(name: "step-256", title: "", outcome: .done)
     let size: [String: Any] = ["patch": 256, "base": 16, "batch": 16]
-    ours.results = [size.merging(["device": "d", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20]) { $1 }]
+    ours.results = [size.merging(["device": "d", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20, "launches": 12, "seconds_enqueue": 0.0025]) { $1 }]
     var theirs = SectionRecord(name: "torch-256", title: "", outcome: .done)
     let torch: [String: Any] = ["framework": "pytorch", "version": "2", "precision": "tf32", "memory_format": "channels_last"]
     theirs.results = [size.merging(torch) { $1 }.merging(["compile": true, "seconds_median": 1.0]) { $1 }]
     let rows = ReportSummary.steps([ours, theirs])
     #expect(rows.map { $0[3] } == ["", "2.00"])
+    #expect(rows.map { $0[5] } == ["12 in 2.500 ms", ""])
     #expect(rows[1][0] == "PyTorch 2, tf32, channels_last, compiled")
   }
 

@@ -72,6 +72,59 @@ import Testing
     #expect(try step(session).step == 1)
   }
 
+  /// The same for what is sent to a GPU beside a step. What was being sent is lost, and the next step sends it itself.
+  @Test(arguments: [
+    ("clEnqueueWriteBuffer", 3, Int32(-5)), ("clEnqueueWriteBuffer", 4, -5), ("clEnqueueWriteBuffer", 5, -4), ("clEnqueueCopyBuffer", 1, -5),
+    ("clEnqueueCopyBuffer", 2, -36),
+  ])
+  func failureWhileTheNextBatchIsSentLosesNothing(_ call: String, _ number: Int, _ code: Int32) throws {
+    func train(_ faults: FaultPlan?) throws -> [Float] {
+      let session = try TrainingSession(
+        VariableUNet(base: 4), batch: 1, height: 16, width: 16, on: OpenCLBackend(device(), as: .gpu, faults: faults))
+      var batches: [(images: [Float], target: [Float], count: Int)] = []
+      for index in 0..<3 {
+        let images = (0..<3 * 256).map { pixel in Float((pixel * 7 + index * 31) % 64) / 64 }
+        let target = (0..<256).map { pixel in Float((pixel + index) % 2) }
+        batches.append((images, target, 1))
+      }
+      func step(_ index: Int) throws {
+        let batch = batches[index]
+        _ = try session.step(
+          images: batch.images, target: batch.target, count: 1, learningRate: 1e-3,
+          next: { index + 1 < batches.count ? batches[index + 1] : nil })
+      }
+      faults?.isArmed = true
+      var failures = 0
+      for index in batches.indices {
+        let before = try session.state.read(.parameters)
+        do { try step(index) } catch {
+          failures += 1
+          guard case EngineError.device(let status, let named, _) = error, named == call, status.code == code else { throw error }
+          #expect(session.stepsTaken == index)
+          let after = try session.state.read(.parameters)
+          #expect(before == after)
+          try step(index)
+        }
+      }
+      #expect(session.stepsTaken == 3 && failures == (faults == nil ? 0 : 1))
+      return try session.state.read(.parameters)
+    }
+    let faults = FaultPlan(call: call, number: number, code: code)
+    faults.isArmed = false
+    let got = try train(faults)
+    #expect(faults.happened)
+    #expect(try got == train(nil))
+  }
+
+  @Test func failureOfTheSecondQueueNamesTheCall() throws {
+    let faults = FaultPlan(call: "clCreateCommandQueue", number: 2, code: -6)
+    #expect(throws: EngineError.self) {
+      try TrainingSession(
+        VariableUNet(base: 4), batch: 1, height: 16, width: 16, on: OpenCLBackend(device(), as: .gpu, faults: faults))
+    }
+    #expect(faults.happened)
+  }
+
   @Test func aWrongResultFailsTheSelfCheck() throws {
     let backend = try OpenCLBackend(device()) { file, text in
       file == "batch_norm.cl" ? text.replacing("-scale * (sums.x / count);", with: "0.0f;") : text

@@ -65,7 +65,7 @@ public final class StepBenchmark {
       executable = session.mainStep.executable
       plan = session.plan
       work = { () throws(EngineError) in
-        _ = try session.step(images: images, target: target, count: batch, learningRate: 1e-4)
+        _ = try session.step(images: images, target: target, count: batch, learningRate: 1e-4, next: { (images, target, batch) })
       }
     }
     loadSeconds = monotonicSeconds() - start
@@ -84,6 +84,36 @@ public final class StepBenchmark {
     return Int(Double(report.flopsForward + report.flopsBackward) * runs)
   }
 
+  /// A step's launches and the host's seconds to hand them over.
+  public struct Enqueuing: Sendable {
+    public let launches: Int
+    public let seconds: Double
+    public var microsecondsALaunch: Double { 1e6 * seconds / Double(max(1, launches)) }
+  }
+
+  /// The step that took the host least to hand over, of three steps without device timing; of those that were sampled where
+  /// more steps would take long. Nil where nothing is launched.
+  ///
+  /// It is the host's own time only while the driver's queue has room: a full queue makes the host wait for the device.
+  public func enqueuing(beside samples: [Sample]) throws(EngineError) -> Enqueuing? {
+    var all = samples.compactMap(\.enqueuing)
+    if samples.contains(where: { $0.seconds < 1 }) {
+      try executable.endProfile()
+      all = []
+      for _ in 0..<3 {
+        let before = executable.enqueued
+        _ = try step()
+        if let one = enqueuing(since: before) { all.append(one) }
+      }
+    }
+    return all.min { $0.seconds < $1.seconds }
+  }
+
+  private func enqueuing(since before: (launches: Int, seconds: Double)?) -> Enqueuing? {
+    guard let before, let after = executable.enqueued else { return nil }
+    return Enqueuing(launches: after.launches - before.launches, seconds: after.seconds - before.seconds)
+  }
+
   /// Runs one step and returns its seconds.
   public func step() throws(EngineError) -> Double {
     let start = monotonicSeconds()
@@ -96,6 +126,7 @@ public final class StepBenchmark {
     public let seconds: Double
     /// By index of the plan's nodes, from device events.
     public let nodes: [Double]
+    public let enqueuing: Enqueuing?
     /// What no operation accounts for: transfers, the host's work, gaps between launches.
     public var rest: Double { seconds - nodes.reduce(0, +) }
   }
@@ -103,8 +134,9 @@ public final class StepBenchmark {
   /// Runs one step with device timing.
   public func sample() throws(EngineError) -> Sample {
     try executable.startProfile()
+    let before = executable.enqueued
     let seconds = try step()
-    return Sample(seconds: seconds, nodes: try executable.nodeSeconds())
+    return Sample(seconds: seconds, nodes: try executable.nodeSeconds(), enqueuing: enqueuing(since: before))
   }
 
   /// The one whose time is the median.

@@ -24,6 +24,10 @@ struct BenchStep: Encodable {
   /// Of the median step.
   let seconds_operations: Double
   let seconds_rest: Double
+  /// Of a step without device timing: kernels launched, and the host's seconds to hand them over; nil where none are.
+  let launches: Int?
+  let seconds_enqueue: Double?
+  let microseconds_per_launch: Double?
   let operations: [Operation]
 
   struct Operation: Encodable {
@@ -35,7 +39,7 @@ struct BenchStep: Encodable {
   }
 
   init(
-    _ step: StepBenchmark, _ samples: [StepBenchmark.Sample], first: Double, inference: Bool, _ size: BenchSize.Values,
+    _ step: StepBenchmark, _ samples: [StepBenchmark.Sample], enqueuing: StepBenchmark.Enqueuing?, first: Double, inference: Bool, _ size: BenchSize.Values,
     _ backend: any Backend
   ) {
     let named = BenchDevice(backend)
@@ -59,6 +63,9 @@ struct BenchStep: Encodable {
     let sample = StepBenchmark.medianSample(samples)
     seconds_operations = sample.nodes.reduce(0, +)
     seconds_rest = sample.rest
+    launches = enqueuing?.launches
+    seconds_enqueue = enqueuing?.seconds
+    microseconds_per_launch = enqueuing?.microsecondsALaunch
     operations = step.operations(sample).map {
       Operation(
         operation: $0.operation, nodes: $0.nodes, seconds: $0.seconds,

@@ -47,7 +47,8 @@ struct BenchStepCommand: ParsableCommand {
     for _ in 0..<max(1, steps) where samples.isEmpty || monotonicSeconds() - start < seconds ?? .infinity {
       samples.append(try benchmark.sample())
     }
-    let line = BenchStep(benchmark, samples, first: first, inference: inference, size, backend)
+    let line = BenchStep(
+      benchmark, samples, enqueuing: try benchmark.enqueuing(beside: samples), first: first, inference: inference, size, backend)
     say(line, benchmark, samples, output)
     try output.writeLines([line])
   }
@@ -79,6 +80,9 @@ struct BenchStepCommand: ParsableCommand {
       work    \(decimals(Double(benchmark.flops) / 1e12)) TFLOP, \(giga(line.gflops * 1e9, per: 1)) GFLOP/s
       memory  \(formatBytes(line.peak_bytes_planned)) planned, \(line.peak_bytes_measured.value.map(formatBytes) ?? "unknown") measured
       """)
+    if let launches = line.launches, let seconds = line.seconds_enqueue, let each = line.microseconds_per_launch {
+      output.say("host    \(launches) launches in \(milliseconds(seconds)) ms, \(String(format: "%.1f", each)) µs each")
+    }
     var rows = benchmark.operations(sample).map { row("\($0.operation) (\($0.nodes))", $0, sample) }
     let sum = sample.nodes.reduce(0, +)
     rows.append(["sum of the operations", decimals(sum), share(sum, sample), "", ""])

@@ -62,7 +62,7 @@ struct ReportFiles {
     let steps = ReportSummary.steps(records)
     if !steps.isEmpty {
       parts.append("## Steps\n\nMedians. Compared with glomseg: above 1, glomseg is faster.")
-      parts.append(Self.table(["", "size", "seconds", "compared", "memory"], steps))
+      parts.append(Self.table(["", "size", "seconds", "compared", "memory", "launches, the host's time"], steps))
     }
     let memory = ReportSummary.memory(records)
     if !memory.isEmpty {

@@ -37,7 +37,11 @@ enum ReportSummary {
         ours[size(object)] = seconds
       }
       let bytes = number(object, "peak_device_bytes") ?? number(object, "peak_bytes_planned")
-      rows.append([name, size(object), decimals(seconds), ratio, bytes.map { formatBytes(Int($0)) } ?? ""])
+      let launches = number(object, "launches").map { count in
+        "\(Int(count)) in \(milliseconds(number(object, "seconds_enqueue") ?? 0)) ms"
+      }
+      rows.append(
+        [name, size(object), decimals(seconds), ratio, bytes.map { formatBytes(Int($0)) } ?? "", launches ?? ""])
     }
     return rows
   }

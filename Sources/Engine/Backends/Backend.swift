@@ -60,6 +60,13 @@ public protocol Executable: AnyObject {
   var plan: Plan { get }
   /// Copies into an input (or, in tests, any stored value); waits until the bytes may be reused.
   func write(_ values: UnsafeBufferPointer<Float>, to value: ValueID) throws(EngineError)
+  /// Writes values of an input for a later run beside what runs now; ``takeAhead()`` puts them in place. Waits until the bytes
+  /// may be reused. Only for the inputs of the plan's `graph.ahead`, all of them, and only where `writesAhead`.
+  func writeAhead(_ values: UnsafeBufferPointer<Float>, to value: ValueID) throws(EngineError)
+  /// What was written ahead is the inputs' value for the runs from now on.
+  func takeAhead() throws(EngineError)
+  /// Whether the plan has second buffers for inputs that are written ahead.
+  var writesAhead: Bool { get }
   /// Waits for the device, then copies a stored value out.
   func read(_ value: ValueID, into values: UnsafeMutableBufferPointer<Float>) throws(EngineError)
   /// Runs a phase's nodes in order; on a device, only enqueues.
@@ -69,6 +76,10 @@ public protocol Executable: AnyObject {
   /// Seconds of each node of the runs since `startProfile`, by node index; empty where not profiling.
   func startProfile() throws(EngineError)
   func nodeSeconds() throws(EngineError) -> [Double]
+  /// Times no further runs.
+  func endProfile() throws(EngineError)
+  /// Kernels launched, and the host's seconds to hand them over, since the executable was loaded; nil where nothing is launched.
+  var enqueued: (launches: Int, seconds: Double)? { get }
   /// Fills all arena memory, guard bands included, with one bit pattern.
   func fillArena(_ pattern: Float) throws(EngineError)
   /// Elements of an arena slab, for tests that look at guard bands.
@@ -76,6 +87,23 @@ public protocol Executable: AnyObject {
 }
 
 extension Executable {
+  public var enqueued: (launches: Int, seconds: Double)? { nil }
+  public func endProfile() throws(EngineError) {}
+  public var writesAhead: Bool { false }
+  public func writeAhead(_ values: UnsafeBufferPointer<Float>, to value: ValueID) throws(EngineError) {
+    throw .request("\(plan.graph[value].name) is not written ahead on this device")
+  }
+  public func takeAhead() throws(EngineError) {}
+
+  /// Writes a range of `values` ahead.
+  func writeAhead(_ values: [Float], _ range: Range<Int>, to value: ValueID) throws(EngineError) {
+    var failure: EngineError?
+    values.withUnsafeBufferPointer { buffer in
+      do throws(EngineError) { try writeAhead(UnsafeBufferPointer(rebasing: buffer[range]), to: value) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
   public func write(_ values: [Float], to value: ValueID) throws(EngineError) {
     var failure: EngineError?
     values.withUnsafeBufferPointer { buffer in

@@ -27,6 +27,8 @@ public struct Graph: Sendable {
   public var phase: Phase = .forward
   /// Values that must be readable after the step.
   public private(set) var kept: Set<ValueID> = []
+  /// Inputs whose next values the host may write while the device still runs a step, in order.
+  public private(set) var ahead: [ValueID] = []
   /// The view that a node offers of its results, such as a batch norm's normalised output.
   private(set) var viewProducers: [ValueID: Int] = [:]
 
@@ -56,6 +58,9 @@ public struct Graph: Sendable {
     if let producer { viewProducers[value] = producer }
     return value
   }
+
+  /// Lets the host write an input's next values while the device runs, where that gains anything: in a second buffer.
+  public mutating func writeAhead(_ input: ValueID) { ahead.append(input) }
 
   /// Keeps a value readable until the next step.
   public mutating func keep(_ value: ValueID) { kept.insert(value) }

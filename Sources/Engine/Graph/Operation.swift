@@ -101,6 +101,9 @@ public struct DeviceTraits: Sendable {
     return TileTable(deviceClass)
   }
 
+  /// Whether inputs are written ahead: a GPU copies them beside its work, and with a CPU's memory nothing would be gained.
+  var writesAhead: Bool { deviceClass != .cpu }
+
   /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
   var workItemsWanted: Int { 8 * computeUnits }
 

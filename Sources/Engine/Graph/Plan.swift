@@ -21,6 +21,8 @@ public struct Plan: Sendable {
   package let scratch: [[Region]]
   public let arenaBytes: [Int]
   public let inputBytes: [Int]
+  /// Second buffers of the inputs that are written ahead, in the order of `graph.ahead`; empty where none are.
+  public let aheadBytes: [Int]
   public let usesSlabs: Set<Slab>
   /// Bytes set aside on both sides of each arena region, for tests that look for writes out of bounds. Where there are
   /// any, no two regions share memory, so that a band keeps its pattern unless something wrote out of bounds.
@@ -58,6 +60,7 @@ public struct Plan: Sendable {
     self.scratch = scratchExtents
     self.arenaBytes = arenaBytes
     self.inputBytes = inputBytes
+    aheadBytes = device.writesAhead ? graph.ahead.map { graph[$0].byteCount } : []
     self.usesSlabs = slabs
   }
 
@@ -144,7 +147,7 @@ public struct Plan: Sendable {
       parameterBytes = bytes(.parameters)
       optimizerBytes = bytes(.gradients) + bytes(.accumulated) + bytes(.firstMoment) + bytes(.secondMoment)
       runningBytes = bytes(.running)
-      inputBytes = plan.inputBytes.reduce(0, +)
+      inputBytes = plan.inputBytes.reduce(0, +) + plan.aheadBytes.reduce(0, +)
       arenaBytes = plan.arenaBytes.reduce(0, +)
       let graph = plan.graph
       let lives = Liveness(graph)

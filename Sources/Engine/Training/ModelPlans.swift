@@ -30,6 +30,8 @@ public struct TrainingGraph: Sendable {
     var b = ModelBuilder(training: true)
     let image = b.graph.source("image", Shape(batch, VariableUNet.inputChannels, height, width), .input)
     let target = b.graph.source("target", Shape(batch, 1, height, width), .input)
+    b.graph.writeAhead(image)
+    b.graph.writeAhead(target)
     let controls = b.graph.source("controls", .vector(4), .input)
     let logits = try model(image, &b)
     let results = try b.graph.apply(loss, [logits, target], named: "loss")

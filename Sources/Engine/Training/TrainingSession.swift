@@ -32,6 +32,9 @@ public final class TrainingSession {
   private let loss: BCEDiceLoss
   private let adam: Adam
   private var training: [Int: (graph: TrainingGraph, executable: any Executable)] = [:]
+  /// Images of a batch that wait on the device for the next run, from the `first` on. The arrays are held, so that no others
+  /// can come to lie where they do.
+  private var ahead: (images: [Float], target: [Float], first: Int, count: Int)?
   private var inference: [Shape: (graph: InferenceGraph, executable: any Executable)] = [:]
 
   /// Plans, allocates and initialises.
@@ -112,10 +115,13 @@ public final class TrainingSession {
   ///   - target: count × 1 × H × W, in 0…1.
   ///   - gradientClip: the largest norm of the gradient over all parameters; a longer one is scaled down to it.
   ///   - averageDecay: of the moving average of the parameters, where one is kept.
+  ///   - next: gives the batch of the next step, nil where there is none. Asked once the device is at work, and only where it
+  ///     can be sent meanwhile; a next step with the same arrays finds it there, one with others does not mind.
   /// - Throws: `.notFinite` where the loss or a gradient is NaN or infinite; the parameters are then untouched.
   public func step(
     images: [Float], target: [Float], count: Int, learningRate: Double, weightDecay: Double = 0,
-    gradientClip: Double? = nil, averageDecay: Double = 0.99
+    gradientClip: Double? = nil, averageDecay: Double = 0.99,
+    next: (() -> (images: [Float], target: [Float], count: Int)?)? = nil
   ) throws(EngineError) -> StepReport {
     let start = monotonicSeconds()
     let plane = shape.height * shape.width
@@ -130,11 +136,24 @@ public final class TrainingSession {
     while true {
       let part = min(shape.microBatch, count - first)
       let (graph, executable) = try trainer(part)
-      try executable.write(images, first * 3 * plane..<(first + part) * 3 * plane, to: graph.image)
-      try executable.write(target, first * plane..<(first + part) * plane, to: graph.target)
+      if takesAhead(images, target, first, part) {
+        ahead = nil
+        try executable.takeAhead()
+      } else {
+        try executable.write(images, first * 3 * plane..<(first + part) * 3 * plane, to: graph.image)
+        try executable.write(target, first * plane..<(first + part) * plane, to: graph.target)
+      }
       if let share = graph.share { try executable.write([0, Float(part) / Float(count), 0, 0], to: share) }
       try executable.run(.forward)
       try executable.run(.backward)
+      // The device is at work: what it needs next goes there meanwhile.
+      if executable.writesAhead {
+        if first + part < count {
+          try writeAhead(images, target, from: first + part, count)
+        } else if let batch = next?() {
+          try writeAhead(batch.images, batch.target, from: 0, batch.count)
+        }
+      }
       let loss = try executable.read(graph.loss)
       guard loss[0].isFinite else {
         throw .notFinite(step: stepsTaken + 1, value: "the loss", first: try firstNotFinite(images))
@@ -161,6 +180,28 @@ public final class TrainingSession {
         step: stepsTaken, loss: sums[0] / Double(count), bce: sums[1] / Double(count), dice: sums[2] / Double(count),
         gradientNorm: norm, seconds: monotonicSeconds() - start)
     }
+  }
+
+  private func takesAhead(_ images: [Float], _ target: [Float], _ first: Int, _ count: Int) -> Bool {
+    func isSame(_ a: [Float], _ b: [Float]) -> Bool {
+      a.count == b.count && a.withUnsafeBufferPointer { a in b.withUnsafeBufferPointer { a.baseAddress == $0.baseAddress } }
+    }
+    guard let ahead, ahead.first == first, ahead.count == count else { return false }
+    return isSame(ahead.images, images) && isSame(ahead.target, target)
+  }
+
+  /// Sends the part of a batch that begins at image `first`, if its plan is loaded: no plan is loaded beside a step.
+  private func writeAhead(
+    _ images: [Float], _ target: [Float], from first: Int, _ count: Int
+  ) throws(EngineError) {
+    ahead = nil
+    let (part, plane) = (min(shape.microBatch, count - first), shape.height * shape.width)
+    guard part > 0, let (graph, executable) = training[part], executable.writesAhead,
+      images.count == 3 * count * plane, target.count == count * plane
+    else { return }
+    try executable.writeAhead(images, first * 3 * plane..<(first + part) * 3 * plane, to: graph.image)
+    try executable.writeAhead(target, first * plane..<(first + part) * plane, to: graph.target)
+    ahead = (images, target, first, part)
   }
 
   /// The executable of full micro-batches, for benchmarks that profile it.

@@ -7,10 +7,13 @@ final class OpenCLExecutable: Executable {
   private let state: OpenCLState
   private let arenas: [OpenCLBuffer]
   private let inputs: [OpenCLBuffer]
+  /// Nil where nothing is written ahead.
+  private let uploads: OpenCLUploads?
   private var parts: [Plan.Region: OpenCLBuffer] = [:]
   private var steps: [Phase: [Step]] = [:]
   private var profiling = false
   private var seconds: [Double]
+  private var launches = (count: 0, seconds: 0.0)
   private var events: [(node: Int, event: OpenCLEvent)] = []
 
   private struct Step {
@@ -39,6 +42,13 @@ final class OpenCLExecutable: Executable {
     var inputs: [OpenCLBuffer] = []
     for bytes in plan.inputBytes { inputs.append(try backend.makeBuffer(bytes, for: "an input")) }
     self.inputs = inputs
+    if plan.aheadBytes.isEmpty {
+      uploads = nil
+    } else if let shared = other?.uploads, shared.holds(plan.aheadBytes) {
+      uploads = shared
+    } else {
+      uploads = try OpenCLUploads(plan.aheadBytes, backend)
+    }
     for (index, node) in plan.graph.nodes.enumerated() {
       for launch in node.operation.launches(plan.graph.io(node), backend.traits) {
         let kernel = try backend.programs.kernel(launch)
@@ -151,6 +161,23 @@ final class OpenCLExecutable: Executable {
     try backend.write(from, values.count * 4, to: buffer(value), offset: 0)
   }
 
+  var writesAhead: Bool { uploads != nil }
+
+  func writeAhead(_ values: UnsafeBufferPointer<Float>, to value: ValueID) throws(EngineError) {
+    let info = plan.graph[value]
+    guard let uploads, let index = plan.graph.ahead.firstIndex(of: value), values.count == info.shape.count,
+      let from = values.baseAddress
+    else { throw .request("\(info.name) has \(info.shape.count) elements and is not written ahead with \(values.count)") }
+    try uploads.write(from, values.count * 4, to: index)
+  }
+
+  func takeAhead() throws(EngineError) {
+    guard let uploads else { return }
+    for (index, value) in plan.graph.ahead.enumerated() {
+      try uploads.copy(index, plan.aheadBytes[index], to: buffer(value))
+    }
+  }
+
   func read(_ value: ValueID, into values: UnsafeMutableBufferPointer<Float>) throws(EngineError) {
     let info = plan.graph[value]
     guard values.count == info.shape.count, let to = values.baseAddress else {
@@ -159,8 +186,13 @@ final class OpenCLExecutable: Executable {
     try backend.read(to, values.count * 4, from: buffer(value), offset: 0)
   }
 
+  var enqueued: (launches: Int, seconds: Double)? { (launches.count, launches.seconds) }
+
   func run(_ phase: Phase) throws(EngineError) {
+    let start = monotonicSeconds()
+    defer { launches.seconds += monotonicSeconds() - start }
     for step in steps[phase] ?? [] {
+      launches.count += 1
       guard profiling else {
         try backend.call.run("clEnqueueNDRangeKernel") { enqueue(step, nil) }
         continue
@@ -202,6 +234,12 @@ final class OpenCLExecutable: Executable {
     }
     events = []
     return seconds
+  }
+
+  func endProfile() throws(EngineError) {
+    try finish()
+    events = []
+    profiling = false
   }
 
   func fillArena(_ pattern: Float) throws(EngineError) {
