@@ -21,6 +21,17 @@
 
 #define EACH_BLOCK(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
 
+// Writes, or adds, the first `count` lanes of v; all where count is 16 or more.
+inline void store_row(__global float *to, float16 v, int count, bool add) {
+  if (count >= 16) {
+    vstore16(add ? vload16(0, to) + v : v, 0, to);
+  } else {
+    float lanes[16];
+    vstore16(v, 0, lanes);
+    for (int l = 0; l < count; l++) to[l] = add ? to[l] + lanes[l] : lanes[l];
+  }
+}
+
 __attribute__((reqd_work_group_size(1, 1, 1)))
 __kernel void conv2d_tile(__global float *restrict y, const __global float *restrict x0,
                           const __global float *restrict x0_table, const __global float *restrict x0_aux,
@@ -83,42 +94,34 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
             wc += TAPS * BLOCK;
           }
 
-#pragma unroll
-          for (int b = 0; b < BLOCK; b++) {
-            if (o + b < o_end) {
+          bool add = accumulate || c_begin > 0;
+          int count = min(16, columns - j);
 #if STORE_DEPTH
-              // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d.
-              int channel = o + b;
-              __global float *to = y + ((ulong)n * (y_channels / 4) + channel / 4) * 4 * y_plane +
-                                   (ulong)(2 * (tile_y + i) + ((channel >> 1) & 1)) * 2 * out_width +
-                                   2 * (tile_x + j) + (channel & 1);
-              ulong next_row = 4 * (ulong)out_width;
-#define ELEMENT(l) to[2 * (l)]
-#else
-              __global float *to = y + ((ulong)n * y_channels + y_first + o + b) * y_plane +
-                                   (ulong)(tile_y + i) * out_width + tile_x + j;
-              ulong next_row = out_width;
-#define ELEMENT(l) to[l]
-#endif
-              bool add = accumulate || c_begin > 0;
-              for (int r = 0; r < 2 && i + r < rows; r++) {
-                float16 v = r == 0 ? top[b] : low[b];
-#if !STORE_DEPTH
-                if (j + 16 <= columns) {
-                  vstore16(add ? vload16(0, to) + v : v, 0, to);
-                } else
-#endif
-                {
-                  float lanes[16];
-                  vstore16(v, 0, lanes);
-                  int count = min(16, columns - j);
-                  for (int l = 0; l < count; l++) ELEMENT(l) = add ? ELEMENT(l) + lanes[l] : lanes[l];
-                }
-                to += next_row;
-              }
-#undef ELEMENT
+          // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d: two channels make one row.
+#pragma unroll
+          for (int b = 0; b < BLOCK; b += 2) {
+            int channel = o + b;
+            if (channel >= o_end) continue;
+            __global float *to = y + ((ulong)n * (y_channels / 4) + channel / 4) * 4 * y_plane +
+                                 (ulong)(2 * (tile_y + i) + ((channel >> 1) & 1)) * 2 * out_width + 2 * (tile_x + j);
+            for (int r = 0; r < 2 && i + r < rows; r++) {
+              float16 first, second;
+              zip16(&first, &second, r == 0 ? top[b] : low[b], r == 0 ? top[b + 1] : low[b + 1]);
+              store_row(to, first, 2 * count, add);
+              if (count > 8) store_row(to + 16, second, 2 * count - 16, add);
+              to += 4 * (ulong)out_width;
             }
           }
+#else
+#pragma unroll
+          for (int b = 0; b < BLOCK; b++) {
+            if (o + b >= o_end) continue;
+            __global float *to = y + ((ulong)n * y_channels + y_first + o + b) * y_plane +
+                                 (ulong)(tile_y + i) * out_width + tile_x + j;
+            store_row(to, top[b], count, add);
+            if (i + 1 < rows) store_row(to + out_width, low[b], count, add);
+          }
+#endif
         }
       }
     }

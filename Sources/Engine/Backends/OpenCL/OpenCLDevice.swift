@@ -59,7 +59,18 @@ public struct OpenCLDevice: Sendable {
 
   /// Every device of every platform; an empty list where there is no driver. A platform without devices is no error.
   public static func all() -> [OpenCLDevice] {
+    _ = firstEnumeration
+    return enumerate()
+  }
+
+  /// The process's first look at devices, which one thread makes while the others wait: PoCL 3.1 sets itself up in it, and
+  /// meanwhile tells every other thread that it has no device.
+  private static let firstEnumeration: Int = {
     _ = addedDrivers
+    return enumerate().count
+  }()
+
+  private static func enumerate() -> [OpenCLDevice] {
     var platformCount: cl_uint = 0
     guard clGetPlatformIDs(0, nil, &platformCount) == CL_SUCCESS, platformCount > 0 else { return [] }
     var platforms = [cl_platform_id?](repeating: nil, count: Int(platformCount))

@@ -90,10 +90,13 @@ struct TileKernel {
 
   private func direct(_ scratch: Int) -> Launch {
     let tiles = device.tiles
-    // Tall tiles for narrow planes, so that they hold as many pixels.
+    // Tall tiles for narrow planes, so that they hold as many pixels. Products of single pixels need no halo, so that low tiles
+    // of many channels cost nothing, and sums wait in y less often.
+    let isPointwise = kernel == 1
+    let flat = !isPointwise || inChannels <= 64 ? 1 : inChannels <= 128 ? 2 : 4
     let tile = ConvolutionTile(
-      kernel: kernel, dilation: dilation, channels: min(tiles[.tileChunk], inChannels),
-      budgetBytes: device.tileBudgetBytes(tiles), height: tiles[.tileHeight] * (plane.w <= 32 ? 2 : 1))
+      kernel: kernel, dilation: dilation, channels: min(tiles[.tileChunk] * (isPointwise ? 8 : 1), inChannels),
+      budgetBytes: device.tileBudgetBytes(tiles), height: max(2, tiles[.tileHeight] * (plane.w <= 32 ? 2 : 1) / flat))
     let (grid, arguments) = common(scratch, tileHeight: tile.height, chunk: tile.chunk)
     return Launch(
       "conv2d.cl", "conv2d_tile", defines: tile.defines + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
