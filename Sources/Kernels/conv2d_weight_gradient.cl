@@ -1,7 +1,7 @@
 // The gradient of conv2d with respect to its weights: dw[o,c,p,q] = sum over n,i,j of dz[n,o,i,j] *
 //   x[n, c, i + p*DILATION - pad_y, j + q*DILATION - pad_x].
 // conv2d_weight_gradient_partial: a work-item takes z_group output channels and a slice of all tiles, stages dz and x
-//   of a tile in local memory, and keeps K x 8 vectors of sixteen partial sums in registers for each (8 output
+//   of a tile in local memory, and keeps X_BLOCK x 8 vectors of sixteen partial sums in registers for each (8 output
 //   channels, input channel, kernel row), folded once a tile. No atomics: each slice has its own partial sums.
 //   conv2d_reduce.cl adds the slices in their order.
 // Both operands are read through views (prelude.clh), x from one or two sources.
@@ -19,6 +19,18 @@
 #define Z_ROWS 16
 #endif
 #define Z_PLANE (Z_ROWS * TILE_W + 16)
+
+// Vectors of x that each vector of dz is multiplied with while it is in registers: a kernel row's taps, or, where the kernel
+// has but one, three input channels.
+#if K == 1
+#define X_BLOCK 3
+#define X_CHANNELS 3
+#define X_OFFSET(q) (min(q, c_count - 1 - c) * staged)
+#else
+#define X_BLOCK K
+#define X_CHANNELS 1
+#define X_OFFSET(q) (TAP_OFFSET(0, q) - TAP_OFFSET(0, 0))
+#endif
 
 // Folds eight vectors of sixteen partial sums to their eight sums.
 #if !SHUFFLES
@@ -97,30 +109,32 @@ __kernel void conv2d_weight_gradient_partial(
       for (int o = 0; o < o_count; o += BLOCK) {
         const __local float *zo = z_stage + o * Z_PLANE;
         __global float *to = sums + ((ulong)(o_begin + o) / BLOCK * in_channels + c_begin) * TAPS * BLOCK;
-        for (int c = 0; c < c_count; c++) {
+        for (int c = 0; c < c_count; c += X_CHANNELS) {
           for (int p = 0; p < K; p++) {
-            float16 acc[K][BLOCK];
+            float16 acc[X_BLOCK][BLOCK];
 #pragma unroll
-            for (int q = 0; q < K; q++)
+            for (int q = 0; q < X_BLOCK; q++)
 #pragma unroll
               for (int b = 0; b < BLOCK; b++) acc[q][b] = (float16)0.0f;
             // One loop over the tile's vectors: two nested ones make the compiler spill the sums.
             const __local float *zi = zo, *xi = x_stage + c * staged + TAP_OFFSET(p, 0);
             int vectors = (columns + 15) / 16, j = 0;
             for (int v = rows * vectors; v > 0; v--) {
-              float16 xv[K];
+              float16 xv[X_BLOCK];
 #pragma unroll
-              for (int q = 0; q < K; q++) xv[q] = vload16(j, xi + (TAP_OFFSET(0, q) - TAP_OFFSET(0, 0)));
+              for (int q = 0; q < X_BLOCK; q++) xv[q] = vload16(j, xi + X_OFFSET(q));
 #pragma unroll
               for (int b = 0; b < BLOCK; b++) {
                 float16 zv = vload16(j, zi + b * Z_PLANE);
 #pragma unroll
-                for (int q = 0; q < K; q++) acc[q][b] = fma(zv, xv[q], acc[q][b]);
+                for (int q = 0; q < X_BLOCK; q++) acc[q][b] = fma(zv, xv[q], acc[q][b]);
               }
               if (++j == vectors) j = 0, zi += TILE_W, xi += PITCH;
             }
 #pragma unroll
-            for (int q = 0; q < K; q++) {
+            for (int q = 0; q < X_BLOCK; q++) {
+              // Beyond the last channel it was summed again.
+              if (X_CHANNELS > 1 && c + q >= c_count) continue;
               float8 folded = FOLD8(acc[q]);
               __global float *at = to + (c * TAPS + p * K + q) * BLOCK;
               vstore8(tile == first ? folded : vload8(0, at) + folded, 0, at);
