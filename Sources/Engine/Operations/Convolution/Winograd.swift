@@ -43,11 +43,13 @@ enum Winograd {
       height = tiles[.winogradHeight] * (plane.w <= 32 ? 2 : 1) / (channels > 32 ? 2 : 1)
       pairs = (height / 2 * ((min(plane.w, ConvolutionTile.width) + 31) / 32) + 1) / 2
       sumChannels = device.localBytes < 512 << 10 ? min(32, tiles[.winogradSums]) : tiles[.winogradSums]
-      let rest = device.localBytes - Self.rawBytes(height) - Self.sumBytes(sumChannels)
-      // What stays in a core's second-level cache beside the weights.
-      let budget = min(rest, tiles[.winogradKiB] << 10) - pairs * Winograd.points * 16 * 4
-      chunk = min(channels, budget / (pairs * Winograd.points * 32 * 4))
-      if chunk < min(channels, 16) { return nil }
+      let rest = device.localBytes - Self.rawBytes(height) - Self.sumBytes(sumChannels) - pairs * Winograd.points * 16 * 4
+      // What stays in a core's second-level cache beside the weights: by default 64 channels of two pairs.
+      let most = min(rest, tiles[.winogradKiB] << 10) / (pairs * Winograd.points * 32 * 4)
+      if most < min(channels, 16) { return nil }
+      // Chunks of one size: a last one of few channels would cost its inverse transform as a full one does.
+      let chunks = (channels + most - 1) / most
+      chunk = (channels + chunks - 1) / chunks
     }
 
     var rawBytes: Int { Self.rawBytes(height) }
