@@ -1,11 +1,8 @@
-// channel_sum: total[c] = sum over images and pixels of x[n,c,i]; ACCUMULATE 1 adds to total.
+// channel_sum: total[c] = sum over images and pixels of x[n,c,i]; accumulate 1 adds to total.
 // channel_sum_partial: one run per (run of pixels of one image, channel). channel_sum_total: one run over a channel's sums.
 // LINT:
-// LINT: -DLANES=256 -DWIDTH=4 -DACCUMULATE=1
+// LINT: -DLANES=256 -DWIDTH=4
 #include "lanes.clh"
-#ifndef ACCUMULATE
-#define ACCUMULATE 0
-#endif
 
 GROUP __kernel void channel_sum_partial(__global float *restrict partial, const __global float *restrict x,
                                         int channels, int plane, int runs_per_image, int run_length) {
@@ -24,7 +21,7 @@ GROUP __kernel void channel_sum_partial(__global float *restrict partial, const 
 }
 
 GROUP __kernel void channel_sum_total(__global float *restrict total, const __global float *restrict partial,
-                                      int channels, int runs) {
+                                      int channels, int runs, int accumulate) {
   GROUP_MEMORY
   int c = RUN;
   // Runs in the thousands: compensated, so that the last digits survive.
@@ -36,5 +33,5 @@ GROUP __kernel void channel_sum_total(__global float *restrict total, const __gl
     sum = next;
   }
   sum = GROUP_SUM(sum);
-  if (LANE == 0) total[c] = ACCUMULATE ? total[c] + sum : sum;
+  if (LANE == 0) total[c] = accumulate ? total[c] + sum : sum;
 }

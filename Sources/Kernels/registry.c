@@ -32,6 +32,9 @@ static const char conv2d_gpu[] = {
 static const char conv2d_gpu_weight_gradient[] = {
 #embed "conv2d_gpu_weight_gradient.cl"
     , 0};
+static const char conv2d_winograd_reduce[] = {
+#embed "conv2d_winograd_reduce.cl"
+    , 0};
 static const char conv2d_reduce[] = {
 #embed "conv2d_reduce.cl"
     , 0};
@@ -103,6 +106,7 @@ static const struct {
     {"conv2d_gpu.clh", conv2d_gpu_shared},
     {"conv2d_gpu.cl", conv2d_gpu},
     {"conv2d_gpu_weight_gradient.cl", conv2d_gpu_weight_gradient},
+    {"conv2d_winograd_reduce.cl", conv2d_winograd_reduce},
     {"conv2d_reduce.cl", conv2d_reduce},
     {"channel_sum.cl", channel_sum},
     {"channel_copy.cl", channel_copy},

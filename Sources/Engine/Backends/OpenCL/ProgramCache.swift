@@ -13,6 +13,11 @@ package final class ProgramCache {
   /// What a program's binary depends on beside its text.
   private let identity: String
   private var programs: [String: OpenCLProgram] = [:]
+  /// Kernel files that make one program where no macros tell their launches apart.
+  private static let shared = [
+    "adam.cl", "bce_dice.cl", "channel_sum.cl", "conv2d_pack.cl", "conv2d_reduce.cl", "conv2d_winograd_pack.cl",
+    "conv2d_winograd_reduce.cl", "moving_average.cl", "sum_of_squares.cl",
+  ]
   static let options = "-cl-std=CL1.2 -cl-kernel-arg-info"
 
   package typealias SourceEdit = @Sendable (_ file: String, _ text: String) -> String
@@ -50,9 +55,12 @@ package final class ProgramCache {
 
   private func program(_ launch: Launch) throws(EngineError) -> OpenCLProgram {
     let macros = launch.defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
-    let key = launch.file + " " + macros
+    // One program of all that need no macros of their own: on PoCL each costs a start 17 ms, compiled before or not.
+    let isShared = Self.shared.contains(launch.file) && launch.defines.allSatisfy { ["LANES", "WIDTH"].contains($0.name) }
+    let files = isShared ? Self.shared : [launch.file]
+    let key = (isShared ? "shared" : launch.file) + " " + macros
     if let known = programs[key] { return known }
-    let sources = try text(launch)
+    let sources = try text(files, launch.defines)
     let name = Array((identity + sources.joined()).utf8)
     if let kept = kept(name) {
       programs[key] = kept
@@ -88,23 +96,31 @@ package final class ProgramCache {
     return String(cString: out)
   }
 
-  /// Macros, prelude, and the file with its includes put in place, with line directives so that messages name the file.
-  private func text(_ launch: Launch) throws(EngineError) -> [String] {
+  /// Macros, prelude, and the files with their includes put in place, each once, with line directives so that messages name
+  /// the file.
+  private func text(
+    _ files: [String], _ defines: [(name: String, value: Int)]
+  ) throws(EngineError) -> [String] {
     func source(_ file: String) -> String? { Self.source(file).map { edit?(file, $0) ?? $0 } }
-    guard let prelude = source("prelude.clh"), let body = source(launch.file) else {
-      throw .request("there is no kernel file \(launch.file)")
-    }
-    let macros = launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined()
-    var text = "#line 1 \"\(launch.file)\"\n"
-    for (index, line) in body.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      guard line.hasPrefix("#include \"") else {
-        text += line + "\n"
-        continue
+    let macros = defines.map { "#define \($0.name) \($0.value)\n" }.joined()
+    guard let prelude = source("prelude.clh") else { throw .request("there is no kernel file prelude.clh") }
+    var sources = [macros, "#line 1 \"prelude.clh\"\n" + prelude + "\n"]
+    var includes: Set<String> = []
+    for file in files {
+      guard let body = source(file) else { throw .request("there is no kernel file \(file)") }
+      var text = "#line 1 \"\(file)\"\n"
+      for (index, line) in body.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        guard line.hasPrefix("#include \"") else {
+          text += line + "\n"
+          continue
+        }
+        let name = String(line.dropFirst("#include \"".count).prefix { $0 != "\"" })
+        guard let included = source(name) else { throw .request("\(file) includes \(name), which is not embedded") }
+        if includes.insert(name).inserted { text += "#line 1 \"\(name)\"\n" + included }
+        text += "\n#line \(index + 2) \"\(file)\"\n"
       }
-      let name = String(line.dropFirst("#include \"".count).prefix { $0 != "\"" })
-      guard let included = source(name) else { throw .request("\(launch.file) includes \(name), which is not embedded") }
-      text += "#line 1 \"\(name)\"\n" + included + "\n#line \(index + 2) \"\(launch.file)\"\n"
+      sources.append(text)
     }
-    return [macros, "#line 1 \"prelude.clh\"\n" + prelude + "\n", text]
+    return sources
   }
 }

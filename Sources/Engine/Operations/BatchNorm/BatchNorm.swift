@@ -64,12 +64,15 @@ public struct BatchNorm: Operation {
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
     let z = io.inputs[0]
     let runs = ChannelRuns(z)
+    // They mean nothing here: they make one program of this and its gradient.
+    let defines = [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0), ("FROZEN", 0)]
     return [
       Launch(
-        "batch_norm.cl", "batch_norm_partial", arguments: [("partial", .scratch(0)), ("z", .input(0))] + runs.arguments,
+        "batch_norm.cl", "batch_norm_partial", defines: defines,
+        arguments: [("partial", .scratch(0)), ("z", .input(0))] + runs.arguments,
         runs: runs.global, on: device),
       Launch(
-        "batch_norm.cl", "batch_norm_table",
+        "batch_norm.cl", "batch_norm_table", defines: defines,
         arguments: [
           ("table", .target(0)), ("running_mean", .target(1)), ("running_variance", .target(2)),
           ("partial", .scratch(0)), ("gamma", .input(1)), ("beta", .input(2))

@@ -36,9 +36,10 @@ public struct ChannelSum: Operation {
         "channel_sum.cl", "channel_sum_partial",
         arguments: [("partial", .scratch(0)), ("x", .input(0))] + runs.arguments, runs: runs.global, on: device),
       Launch(
-        "channel_sum.cl", "channel_sum_total", defines: [("ACCUMULATE", accumulates ? 1 : 0)],
+        "channel_sum.cl", "channel_sum_total",
         arguments: [
           ("total", .target(0)), ("partial", .scratch(0)), ("channels", .int(dy.c)), ("runs", .int(runs.count)),
+          ("accumulate", .int(accumulates ? 1 : 0)),
         ], runs: [dy.c], on: device),
     ]
   }

@@ -78,11 +78,13 @@ struct TileKernel {
     let block = gpuTile?.groupChannels ?? Self.block
     let pack = Launch(
       name + ".cl", name,
-      defines: winogradTile != nil ? [] : [("K", kernel)] + (gpuTile != nil ? [("BLOCK", block)] : []),
+      defines: gpuTile != nil ? [("BLOCK", block)] : [],
       arguments: [
         ("packed", .scratch(scratch)), ("w", .input(weights.input)), ("o0", .int(weights.row)),
         ("c0", .int(weights.column)), ("w_in", .int(weights.rowLength)), ("out_channels", .int(channels)),
-        ("in_channels", .int(inChannels)), ("transposed", .int(weights.transposed ? 1 : 0)),
+        ("in_channels", .int(inChannels)),
+      ] + (winogradTile != nil ? [] : [("taps", .int(kernel * kernel))]) + [
+        ("transposed", .int(weights.transposed ? 1 : 0))
       ], runs: [inChannels, (channels + block - 1) / block], on: device)
     if let gpuTile { return [pack, gpu(gpuTile, scratch)] }
     return [pack, winogradTile.map { winograd($0, scratch) } ?? direct(scratch)]

@@ -78,8 +78,7 @@ struct WinogradWeightGradient {
           ("x_stage", .local(localBytes[3])),
         ], global: [slices, groups, 1], local: [1, 1, 1]),
       Launch(
-        "conv2d_winograd_weight_gradient.cl", "conv2d_winograd_reduce",
-        defines: [("X0_MODE", 0), ("X1_MODE", -1), ("Z_MODE", 0), ("Z_VECTORS", zLanes / 16)],
+        "conv2d_winograd_reduce.cl", "conv2d_winograd_reduce",
         arguments: [
           ("dw", .target(0)), ("partial", .scratch(kernel.scratch)), ("o_first", .int(kernel.firstRow)),
           ("out_channels", .int(kernel.z.used)), ("in_channels", .int(kernel.inChannels)), ("slices", .int(slices)),

@@ -43,7 +43,9 @@ public struct MaxPool: Operation {
     let (x, y) = (io.inputs[0], io.targets[0])
     return [
       Launch(
-        "max_pool.cl", "max_pool_forward", defines: [("X_MODE", io.modes[0].rawValue)],
+        "max_pool.cl", "max_pool_forward",
+        // ACCUMULATE means nothing here: it makes one program of this and of the gradient behind a skip connection.
+        defines: [("X_MODE", io.modes[0].rawValue), ("ACCUMULATE", 1)],
         arguments: [("y", .target(0))] + Launch.operand("x", 0) + [
           ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),
         ], runs: [y.h, x.c, x.n], on: device, rows: true)
