@@ -66,7 +66,12 @@ __kernel void conv2d_winograd_tile(__global float *restrict y, const __global fl
             float16 left[BLOCK], right[BLOCK];
 #pragma unroll
             for (int b = 0; b < BLOCK; b++) left[b] = right[b] = (float16)0.0f;
+            // The next block's weights are a stride away: too far for the processor to see it coming.
+            const __global float *restrict next =
+                o + BLOCK < last ? w + (ulong)POINTS * in_channels * BLOCK
+                                 : packed + (((ulong)(first / BLOCK) * POINTS + min(p + 1, POINTS - 1)) * in_channels + c_begin) * BLOCK;
             for (int c = 0; c < c_count; c++) {
+              PREFETCH(next + c * BLOCK);
               float16 u = vload16(0, in), v = vload16(1, in);
 #pragma unroll
               for (int b = 0; b < BLOCK; b++)

@@ -136,6 +136,13 @@ __kernel void conv2d_winograd_weight_gradient_partial(
             for (int b = 0; b < X_BLOCK; b++)
 #pragma unroll
               for (int v = 0; v < Z_VECTORS; v++) acc[b][v] = (float16)0.0f;
+            // The sums so far: asked for now, read behind the loop.
+            if (tile != first)
+#pragma unroll
+              for (int b = 0; b < X_BLOCK; b++)
+#pragma unroll
+                for (int v = 0; v < Z_VECTORS; v++)
+                  PREFETCH(sums + ((ulong)p * c_all + c_begin + c + b) * o_all + o + 16 * v);
             for (int l = 0; l < vectors * 16; l++) {
 #pragma unroll
               for (int v = 0; v < Z_VECTORS; v++) {
