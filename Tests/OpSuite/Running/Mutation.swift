@@ -50,7 +50,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("int count = min(16, columns - j);", "int count = min(16, columns - j) - 1;")),
     Mutation(
       "a write beyond the last row", in: "conv2d.cl", caughtBy: "convolution/",
-      ("r < 2 && i + r < rows", "r < 2")),
+      ("if (i + 1 < rows) store_row", "store_row")),
     Mutation(
       "a dropped bias", in: "conv2d.cl", caughtBy: "convolution/",
       ("bias[bias_first + (o + b) / bias_per]", "0.0f")),
@@ -58,7 +58,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a gradient that isn't added to", in: "conv2d.cl", caughtBy: "convolution/",
       ("bool add = accumulate || c_begin > 0;", "bool add = c_begin > 0;")),
     Mutation(
-      "weights not flipped for the gradient", in: "conv2d_pack.cl", caughtBy: "convolution/", ("(TAPS - 1 - t)", "t")),
+      "weights not flipped for the gradient", in: "conv2d_pack.cl", caughtBy: "convolution/", ("(taps - 1 - t)", "t")),
     Mutation(
       "a slice of the weight gradient left out", in: "conv2d_reduce.cl", caughtBy: "convolution/",
       ("s < slices; s++", "s < slices - (slices > 1); s++")),
@@ -70,7 +70,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("out[2 * i + 1] = s[i][1] - s[i][2] - s[i][3];", "out[2 * i + 1] = s[i][1] - s[i][2];")),
     Mutation(
       "Winograd's last row left unmasked", in: "conv2d_winograd.cl", caughtBy: "convolution/",
-      ("r < 2 && i + r < rows", "r < 2")),
+      ("if (i + 1 < rows) store_row", "store_row")),
     Mutation(
       "Winograd's weight gradient summed over one tile", in: "conv2d_winograd_weight_gradient.cl",
       caughtBy: "convolution/", ("tile == first ? acc[b][v] : vload16(v, at) + acc[b][v]", "acc[b][v]")),
