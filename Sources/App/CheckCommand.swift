@@ -20,9 +20,10 @@ struct CheckCommand: ParsableCommand {
   @Option(
     help: """
       auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device. '@gpu' or \
-      '@nvidia' behind one runs its kernels for GPUs.
+      '@nvidia' behind one runs its kernels for GPUs, '@nvidia-emulated' those for NVIDIA's matrix units, emulated.
       """)
   var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(parsing: .upToNextOption, help: "Golden files, or folders of them, to check as well.") var golden: [String] = []
   @Option(help: "Only cases whose name contains this, such as convolution/ or golden/.") var filter: String?
   @Flag(help: "A short check: small cases that reach every kernel.") var quick = false
@@ -137,15 +138,16 @@ struct CheckCommand: ParsableCommand {
   private func targets() throws -> [Target] {
     let (selector, forced) = DeviceSelection.split(device)
     guard selector == "all" else {
-      let backend = try chooseBackend(device)
+      let backend = try chooseBackend(device, precision: precision)
       return [Target(device: .init(backend), backend: .success(backend))]
     }
-    let cpu = CPUBackend()
+    let cpu = CPUBackend(precision: precision)
     var targets = [Target(device: .init(cpu), backend: .success(cpu))]
     let found = OpenCLDevice.all()
     for device in found {
       do throws(EngineError) {
-        let backend = try OpenCLBackend(device, as: forced)
+        let backend = try OpenCLBackend(device, as: forced, precision: precision)
+        noteUnusedPrecision(backend)
         targets.append(Target(device: .init(backend), backend: .success(backend)))
       } catch {
         let name = "\(device.selector) \(device.name)"

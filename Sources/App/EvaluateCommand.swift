@@ -32,6 +32,7 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Side that patches are resized to (default: the model's).") var patch: Int?
   @Option(help: "Patches or windows per step.") var batch = 4
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Leave out broken pairs, and list them.") var skipBad = false
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
   @Flag(help: "Slides: the challenge's own protocol.") var kpis = false
@@ -65,7 +66,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   private func scorePatches(_ output: JSONOutput) throws {
-    let loaded = try LoadedModel(model, device: device, patch: patch)
+    let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
     let set = try loadDataset(data, skipBad: skipBad)
     let pairs = try Split(rawValue: split).map { try set.requirePairs(in: $0) } ?? set.pairs
     let evaluation = try Evaluation.run(
@@ -96,7 +97,7 @@ struct EvaluateCommand: ParsableCommand {
     guard !withMasks.isEmpty else {
       throw RunError.file(path: data, problem: "holds no slide with a mask\(split == "all" ? "" : " in the split \(split)")")
     }
-    let loaded = try LoadedModel(model, device: device, patch: patch)
+    let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
     var options = try windowsWithPreset.options(sourcePatch: loaded.sourcePatch, threshold: threshold, batch: batch)
     if kpis { options.takeChallengeProtocol(keepsSmallestObject: windows.minObject != nil) }
     let folder = output ?? NSTemporaryDirectory() + "/glomseg-evaluate-\(getpid())"
@@ -169,7 +170,7 @@ struct LoadedModel {
   let sourcePatch: Int
   let file: String
 
-  init(_ path: String, device: String, patch: Int?) throws {
+  init(_ path: String, device: String, precision: Precision = .fp32, patch: Int?) throws {
     let file = try RunDirectory.modelFile(path)
     let (model, metadata) = try Checkpoint.open(file)
     guard let side = patch ?? metadata["patch"].flatMap(Int.init) else {
@@ -181,7 +182,7 @@ struct LoadedModel {
     self.patch = side
     self.file = file
     sourcePatch = metadata["source_patch"].flatMap(Int.init) ?? side
-    let backend = try chooseBackend(device)
+    let backend = try chooseBackend(device, precision: precision)
     session = try InferenceSession(model, on: backend) { state throws(EngineError) in
       try Checkpoint.load(file, into: state)
     }

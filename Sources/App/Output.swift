@@ -1,5 +1,5 @@
-import ArgumentParser
-import Engine
+public import ArgumentParser
+public import Engine
 import Foundation
 import Logging
 import Runs
@@ -62,15 +62,32 @@ struct JSONOutput {
   }
 }
 
-/// The backend for `--device`; says what was passed over.
-func chooseBackend(_ selector: String) throws -> any Backend {
-  let (backend, reason, passedOver) = try DeviceSelection.backend(selector)
+extension Precision: ExpressibleByArgument {}
+
+/// What `--precision` says of itself everywhere.
+let precisionHelp: ArgumentHelp = """
+  What convolutions may round their operands to: fp32, fp32-fast, tf32, or bf16. A device without matrix units that glomseg \
+  uses computes in fp32 all the same.
+  """
+
+/// The backend for `--device`; says what was passed over, and where a precision is not used.
+func chooseBackend(_ selector: String, precision: Precision = .fp32) throws -> any Backend {
+  let (backend, reason, passedOver) = try DeviceSelection.backend(selector, precision: precision)
   for rejection in passedOver { log.warning("passed over \(rejection.device): \(rejection.reason)") }
   if case .ignored(let path, let problem)? = (backend as? OpenCLBackend)?.tilesOrigin {
     log.warning("\(path) \(problem); the tiles of the device's class are used")
   }
   if selector == "auto" { log.info("device: \(backend.name) (\(reason))") }
+  noteUnusedPrecision(backend)
   return backend
+}
+
+/// One line where a device computes more exactly than it was allowed to.
+func noteUnusedPrecision(_ backend: any Backend) {
+  guard backend.traits.precision != backend.traits.arithmetic else { return }
+  printError(
+    "\(backend.name): computes in \(backend.traits.arithmetic.rawValue), not \(backend.traits.precision.rawValue): it has no "
+      + "matrix units that glomseg uses")
 }
 
 /// A table with columns padded to their widest cell; the first column to the left, the others to the right.

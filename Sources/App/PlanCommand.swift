@@ -21,6 +21,7 @@ struct PlanCommand: ParsableCommand {
   @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory.")
   var activations: ActivationStorage = .fp32
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 
   private struct Result: Encodable {
@@ -68,7 +69,7 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     try failing {
       let output = try JSONOutput(path: json)
-      let backend = try chooseBackend(device)
+      let backend = try chooseBackend(device, precision: precision)
       var traits = backend.traits
       let piece = traits.maxAllocationBytes
       let shape = TrainingShape(

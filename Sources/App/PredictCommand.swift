@@ -23,6 +23,7 @@ struct PredictCommand: ParsableCommand {
   @Option(help: "Probability above which a pixel is foreground.") var threshold = 0.5
   @Option(help: "Side that images are resized to (default: the model's).") var patch: Int?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Also write probability maps.") var probabilities = false
   @Flag(help: "Also write panels: image | truth (where known) | prediction.") var panels = false
 
@@ -44,7 +45,7 @@ struct PredictCommand: ParsableCommand {
         throw RunError.request("two images are named \(double): predict them into different folders")
       }
       try makeFolder(output)
-      let loaded = try LoadedModel(model, device: device, patch: patch)
+      let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
       let predictor = Predictor(loaded.session, patch: loaded.patch, threshold: threshold)
       for (index, item) in items.enumerated() {
         let image = try ImageFile.read(item.image, channels: 3)

@@ -104,6 +104,7 @@ struct SegmentCommand: ParsableCommand {
   @Option(help: "Windows per step of the network.") var batch = 4
   @Option(help: "Side of the network's input (default: the model's).") var patch: Int?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Replace results of another model or other options.") var overwrite = false
 
   func validate() throws {
@@ -117,7 +118,7 @@ struct SegmentCommand: ParsableCommand {
     try failing {
       let cases = try SlideSet.find(slides)
       try makeFolder(output)
-      let loaded = try LoadedModel(model, device: device, patch: patch)
+      let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
       var options = try windows.options(sourcePatch: loaded.sourcePatch, threshold: threshold, batch: batch)
       options.simplification = simplify
       let segmenter = SlideSegmenter(

@@ -67,7 +67,7 @@ struct SweepCommand: ParsableCommand {
     Interrupt.install()
     var progress: Progress?
     let tally = try job.run(
-      dataset: { try loadDataset($0, skipBad: skipBad) }, backend: { try chooseBackend(device ?? $0) },
+      dataset: { try loadDataset($0, skipBad: skipBad) }, backend: { try chooseBackend(device ?? $0.device, precision: $0.precision) },
       shouldStop: { Interrupt.isRequested }
     ) { event in
       switch event {

@@ -77,6 +77,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "What an epoch shows equally often: none, group, foreground or both (none).") var balance: String?
   @Option(help: "Seed of starting values, order and augmentation (0).") var seed: UInt64?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
+  @Option(help: precisionHelp) var precision: String?
   @Option(help: "Threads that decode ahead of the device (1).") var threads: Int?
   @Option(help: "Memory for decoded patches, MiB (1024).") var cacheMib: Int?
   @Flag(help: "Leave out images without a mask, broken files and the like, and list them.") var skipBad = false
@@ -117,6 +118,7 @@ struct TrainCommand: ParsableCommand {
     options.balance = balance
     options.seed = seed
     options.device = device
+    options.precision = precision
     options.threads = threads
     options.cache_mib = cacheMib
     return options
@@ -138,7 +140,7 @@ struct TrainCommand: ParsableCommand {
     if inputScale != nil, patch != nil { throw RunError.request("--patch and --input-scale both give the size: use one") }
     var configuration = try RunConfiguration(given)
     // A wrong device is known at once; checking a large data set takes minutes.
-    let backend = try chooseBackend(configuration.device)
+    let backend = try chooseBackend(configuration.device, precision: configuration.precision)
     let data = try loadDataset(data, skipBad: skipBad)
     if let inputScale, !resume {
       given.patch = try data.patchSide(scale: inputScale, multiple: VariableUNet.sideMultiple)

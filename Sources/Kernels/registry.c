@@ -35,6 +35,21 @@ static const char conv2d_gpu_weight_gradient[] = {
 static const char conv2d_winograd_reduce[] = {
 #embed "conv2d_winograd_reduce.cl"
     , 0};
+static const char matrix[] = {
+#embed "matrix.clh"
+    , 0};
+static const char conv2d_matrix_shared[] = {
+#embed "conv2d_matrix.clh"
+    , 0};
+static const char conv2d_matrix[] = {
+#embed "conv2d_matrix.cl"
+    , 0};
+static const char conv2d_matrix_pack[] = {
+#embed "conv2d_matrix_pack.cl"
+    , 0};
+static const char conv2d_matrix_weight_gradient[] = {
+#embed "conv2d_matrix_weight_gradient.cl"
+    , 0};
 static const char conv2d_reduce[] = {
 #embed "conv2d_reduce.cl"
     , 0};
@@ -107,6 +122,11 @@ static const struct {
     {"conv2d_gpu.cl", conv2d_gpu},
     {"conv2d_gpu_weight_gradient.cl", conv2d_gpu_weight_gradient},
     {"conv2d_winograd_reduce.cl", conv2d_winograd_reduce},
+    {"matrix.clh", matrix},
+    {"conv2d_matrix.clh", conv2d_matrix_shared},
+    {"conv2d_matrix.cl", conv2d_matrix},
+    {"conv2d_matrix_pack.cl", conv2d_matrix_pack},
+    {"conv2d_matrix_weight_gradient.cl", conv2d_matrix_weight_gradient},
     {"conv2d_reduce.cl", conv2d_reduce},
     {"channel_sum.cl", channel_sum},
     {"channel_copy.cl", channel_copy},

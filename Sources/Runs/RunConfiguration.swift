@@ -40,6 +40,8 @@ public struct RunConfiguration: Sendable, Equatable {
   public let balance: PatchBalance
   public let seed: UInt64
   public let device: String
+  /// What the device's convolutions may round their operands to.
+  public let precision: Precision
   /// Decoding threads ahead of the device.
   public let threads: Int
   /// Decoded patches kept in memory, MiB.
@@ -100,6 +102,7 @@ public struct RunConfiguration: Sendable, Equatable {
     balance = try Self.choice(options.balance, "balance", default: .none)
     seed = options.seed ?? 0
     device = options.device ?? "auto"
+    precision = try Self.choice(options.precision, "precision", default: .fp32)
     threads = options.threads ?? 1
     cacheMiB = options.cache_mib ?? 1024
     func check(_ holds: Bool, _ name: String, _ problem: String) throws(RunError) {
@@ -205,6 +208,7 @@ public struct RunConfiguration: Sendable, Equatable {
     options.balance = balance.rawValue
     options.seed = seed
     options.device = device
+    options.precision = precision.rawValue
     options.threads = threads
     options.cache_mib = cacheMiB
     return options

@@ -47,6 +47,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var balance: String?
   public var seed: UInt64?
   public var device: String?
+  public var precision: String?
   public var threads: Int?
   public var cache_mib: Int?
 

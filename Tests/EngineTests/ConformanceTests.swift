@@ -20,6 +20,14 @@ import Testing
     try check(Catalogue.quick, on: OpenCLBackend(device, as: .gpu))
   }
 
+  /// The kernels for matrix units with emulated products, rounded as each precision rounds.
+  @Test(arguments: Precision.allCases) func quickCasesAsOnMatrixUnits(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .emulated, precision: precision)
+    #expect(backend.traits.arithmetic == precision)
+    try check(Catalogue.quick, on: backend)
+  }
+
   /// A training step's gradients and ten steps' losses, on each device against Double.
   @Test(arguments: NetworkCase.all) func wholeNetworkOnEveryDevice(_ network: NetworkCase) throws {
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")

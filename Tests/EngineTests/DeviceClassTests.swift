@@ -9,7 +9,7 @@ import Testing
   /// Work-groups in the second and the third dimension, by CUDA's limit.
   static let groupsAcross = 65535
 
-  static let classes = DeviceClass.allCases.filter { $0 != .cpu }
+  static let choices = KernelChoice.all.filter { $0.deviceClass != .cpu }
 
   private static func graphs(
     base: Int, batch: Int, side: Int, bottleneck: Bottleneck = .split, norm: Normalization = .batch
@@ -22,8 +22,14 @@ import Testing
   }
 
   /// What the launches of the real model ask of a GPU, without one: drivers refuse more only when a kernel is enqueued.
-  @Test(arguments: classes) func theModelsLaunchesFitAGPU(_ deviceClass: DeviceClass) throws {
-    var device = Coverage.imaginaryDevice(deviceClass)
+  @Test(arguments: choices) func theModelsLaunchesFitAGPU(_ kernels: KernelChoice) throws {
+    for precision in kernels.matrixUnits != .none ? Precision.allCases : [.fp32] {
+      try checkTheModelsLaunches(Coverage.imaginaryDevice(kernels, precision: precision))
+    }
+  }
+
+  private func checkTheModelsLaunches(_ imaginary: DeviceTraits) throws {
+    var device = imaginary
     device.localBytes = Self.nvidiaLocalBytes
     device.computeUnits = 132
     var graphs = try Self.graphs(base: 16, batch: 16, side: 256) + Self.graphs(base: 64, batch: 1, side: 2048)
@@ -34,7 +40,7 @@ import Testing
     for graph in graphs {
       for node in graph.nodes {
         for launch in node.operation.launches(graph.io(node), device) {
-          check(launch)
+          check(launch, localBytes: device.matrixUnits == .none ? DeviceClass.leastLocalBytes : Self.nvidiaLocalBytes)
           launches += 1
         }
       }
@@ -50,10 +56,12 @@ import Testing
   @Test func aSelectorMayForceAClass() throws {
     func split(_ selector: String) -> [String?] {
       let (device, forced) = DeviceSelection.split(selector)
-      return [device, forced?.rawValue]
+      return [device, forced?.description]
     }
     #expect(split("opencl@gpu") == ["opencl", "gpu"])
     #expect(split("opencl:0:0@nvidia") == ["opencl:0:0", "nvidia"])
+    #expect(split("opencl@nvidia-emulated") == ["opencl", "nvidia-emulated"])
+    #expect(split("opencl@amd-emulated") == ["opencl@amd-emulated", nil])
     // A processor's name.
     #expect(split("xeon cpu @ 2.20ghz") == ["xeon cpu @ 2.20ghz", nil])
     #expect(split("opencl") == ["opencl", nil])
@@ -61,9 +69,9 @@ import Testing
     #expect(throws: EngineError.self) { try DeviceSelection.backend("opencl@toaster") }
   }
 
-  private func check(_ launch: Launch) {
+  private func check(_ launch: Launch, localBytes: Int) {
     let bytes = launch.localBytes
-    #expect(bytes <= DeviceClass.leastLocalBytes, "\(launch.function) asks \(bytes) bytes of local memory: \(launch.defines)")
+    #expect(bytes <= localBytes, "\(launch.function) asks \(bytes) bytes of local memory: \(launch.defines)")
     let groups: [Int]
     if let local = launch.local {
       #expect(local.reduce(1, *) <= DeviceClass.leastWorkGroup, "\(launch.function) has groups of \(local)")

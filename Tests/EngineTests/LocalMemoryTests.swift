@@ -38,6 +38,23 @@ import Testing
 
       """
     ),
+    "conv2d_matrix.cl": (
+      "  for (int s_begin = 0; s_begin < steps; s_begin += chunk) {",
+      """
+        for (int l = item; l < chunk * PARTS * 8 * PLANE; l += MATRIX_ITEMS) patch[l] = 0x7fc00000u;
+        barrier(CLK_LOCAL_MEM_FENCE);
+
+      """
+    ),
+    "conv2d_matrix_weight_gradient.cl": (
+      "  for (int tile = first; tile < last; tile += VALUES) {",
+      """
+        for (int l = item; l < PARTS * O_TILE * Z_PLANE; l += MATRIX_ITEMS) z_stage[l] = 0x7fc00000u;
+        for (int l = item; l < PARTS * C_TILE * X_PLANE; l += MATRIX_ITEMS) x_stage[l] = 0x7fc00000u;
+        barrier(CLK_LOCAL_MEM_FENCE);
+
+      """
+    ),
     "conv2d_winograd_weight_gradient.cl": (
       "  for (int tile = first; tile < last; tile++) {",
       """
@@ -67,7 +84,7 @@ import Testing
     // Random cases too: the fault that this is for showed at every width that no vector divides.
     let all = try Catalogue.matching("convolution/") + Catalogue.fuzz(count: 60, seed: 9)
     let few = Catalogue.quick + Catalogue.fuzz(count: 40, seed: 9)
-    for (forced, cases) in [(DeviceClass.cpu, all), (.nvidia, few), (.gpu, few)] {
+    for (forced, cases) in [(KernelChoice.cpu, all), (.nvidia, few), (.gpu, few), (.emulated, few)] {
       let backend = try OpenCLBackend(device, as: forced) { file, text in
         guard let filling = Self.fillings[file] else { return text }
         return text.replacing(filling.before, with: filling.code + filling.before)

@@ -8,7 +8,7 @@ import Testing
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
     let text = try #require(ProgramCache.source(mutation.file))
     try #require(mutation.apply(to: text) != nil, "\(mutation.file) no longer has the text that '\(mutation)' replaces")
-    let backend = try OpenCLBackend(device, as: mutation.deviceClass) { file, text in
+    let backend = try OpenCLBackend(device, as: mutation.kernels, precision: mutation.precision) { file, text in
       file == mutation.file ? mutation.apply(to: text) ?? text : text
     }
     // Quick cases first: most faults show there.

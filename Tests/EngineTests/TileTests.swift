@@ -82,7 +82,7 @@ import Testing
     try #require(cases.count > 8)
     let ends = [Self.table(deviceClass, \.first), Self.table(deviceClass, \.last)]
     for table in ends {
-      let backend = try OpenCLBackend(device, as: deviceClass, edit: nil, tiles: table)
+      let backend = try OpenCLBackend(device, as: KernelChoice(deviceClass), edit: nil, tiles: table)
       for opCase in cases {
         let result = CaseRunner.run(opCase, on: backend)
         #expect(result.passed && result.skipReason == nil, "\(result) with \(table)")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Benchmarks
 import Engine
+import OpSuite
 
 /// `glomseg bench ops`.
 struct BenchOpsCommand: ParsableCommand {
@@ -15,6 +16,7 @@ struct BenchOpsCommand: ParsableCommand {
 
   @OptionGroup var size: BenchSize
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(help: "Only operations whose name contains this, such as convolution.") var filter: String?
   @Option(help: "Most runs of each operation, after one to warm up.") var runs = 20
   @Option(help: "Seconds after which an operation is not run again; it is run at least 3 times.") var seconds = 2.0
@@ -23,12 +25,14 @@ struct BenchOpsCommand: ParsableCommand {
   func run() throws {
     try failing {
       let output = try JSONOutput(path: json)
-      let backend = try chooseBackend(device)
+      let backend = try chooseBackend(device, precision: precision)
       let work = try (size.asked.map { [$0] } ?? BenchSize.standard).map { size in (size, try operations(size)) }
       let roof = try Roof(backend)
       output.say(BenchRoofCommand.describe(roof, backend))
+      let error = try ConvolutionError(on: backend)
+      output.say(error.description)
       var lines: [BenchOperation] = []
-      for (size, operations) in work { lines += try measure(operations, size, backend, roof, output) }
+      for (size, operations) in work { lines += try measure(operations, size, backend, roof, error, output) }
       try output.writeLines(lines)
     }
   }
@@ -44,13 +48,14 @@ struct BenchOpsCommand: ParsableCommand {
   }
 
   private func measure(
-    _ operations: [OperationBenchmark], _ size: BenchSize.Values, _ backend: any Backend, _ roof: Roof, _ output: JSONOutput
+    _ operations: [OperationBenchmark], _ size: BenchSize.Values, _ backend: any Backend, _ roof: Roof, _ error: ConvolutionError,
+    _ output: JSONOutput
   ) throws -> [BenchOperation] {
     output.say("\n\(size.description): median, p90, a step's runs")
     var lines: [BenchOperation] = []
     for operation in operations {
       let timing = try operation.measure(on: backend, runs: runs, seconds: seconds)
-      let line = BenchOperation(operation, timing, roof, size, backend)
+      let line = BenchOperation(operation, timing, roof, error, size, backend)
       output.say(
         """
         \(operation.operation)  \(operation.value)  \(operation.shapes)
@@ -90,9 +95,13 @@ struct BenchOperation: Encodable {
   let roof_gbytes_per_second: Double
   let roof_fraction: Double
   let bound: String
+  let precision: String
+  let arithmetic: String
+  /// Of a convolution on this device: ``ConvolutionError``.
+  let error: Double
 
   init(
-    _ benchmark: OperationBenchmark, _ timing: Timing, _ roof: Roof, _ size: BenchSize.Values, _ backend: any Backend
+    _ benchmark: OperationBenchmark, _ timing: Timing, _ roof: Roof, _ error: ConvolutionError, _ size: BenchSize.Values, _ backend: any Backend
   ) {
     let named = BenchDevice(backend)
     device = named.device
@@ -116,5 +125,8 @@ struct BenchOperation: Encodable {
     let (fraction, isMemoryBound) = roof.fraction(of: benchmark.cost, seconds: timing.median)
     roof_fraction = fraction
     bound = isMemoryBound ? "memory" : "arithmetic"
+    precision = backend.traits.precision.rawValue
+    arithmetic = backend.traits.arithmetic.rawValue
+    self.error = error.worst
   }
 }

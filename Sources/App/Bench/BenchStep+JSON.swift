@@ -1,5 +1,6 @@
 import Benchmarks
 import Engine
+import OpSuite
 
 /// A line of JSON.
 struct BenchStep: Encodable {
@@ -28,6 +29,10 @@ struct BenchStep: Encodable {
   let launches: Int?
   let seconds_enqueue: Double?
   let microseconds_per_launch: Double?
+  let precision: String
+  let arithmetic: String
+  /// Of a convolution on this device: ``ConvolutionError``.
+  let error: Double
   let operations: [Operation]
 
   struct Operation: Encodable {
@@ -39,8 +44,8 @@ struct BenchStep: Encodable {
   }
 
   init(
-    _ step: StepBenchmark, _ samples: [StepBenchmark.Sample], enqueuing: StepBenchmark.Enqueuing?, first: Double, inference: Bool, _ size: BenchSize.Values,
-    _ backend: any Backend
+    _ step: StepBenchmark, _ samples: [StepBenchmark.Sample], enqueuing: StepBenchmark.Enqueuing?, first: Double,
+    inference: Bool, _ size: BenchSize.Values, _ error: ConvolutionError, _ backend: any Backend
   ) {
     let named = BenchDevice(backend)
     let timing = Timing(samples.map(\.seconds))
@@ -66,6 +71,9 @@ struct BenchStep: Encodable {
     launches = enqueuing?.launches
     seconds_enqueue = enqueuing?.seconds
     microseconds_per_launch = enqueuing?.microsecondsALaunch
+    precision = backend.traits.precision.rawValue
+    arithmetic = backend.traits.arithmetic.rawValue
+    self.error = error.worst
     operations = step.operations(sample).map {
       Operation(
         operation: $0.operation, nodes: $0.nodes, seconds: $0.seconds,

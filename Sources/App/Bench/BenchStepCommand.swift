@@ -2,6 +2,7 @@ import ArgumentParser
 import Benchmarks
 import Engine
 import Foundation
+import OpSuite
 
 /// `glomseg bench step`.
 struct BenchStepCommand: ParsableCommand {
@@ -21,6 +22,7 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
   @Option(help: "Seconds after which no further step is timed; one is.") var seconds: Double?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Forward alone, with running statistics, instead of a training step.") var inference = false
   @Flag(help: "Also print the 40 longest operations one by one.") var profile = false
   @Flag(help: "Answer each line 'step' on standard input with one timed step, as JSON.") var serve = false
@@ -35,7 +37,7 @@ struct BenchStepCommand: ParsableCommand {
   private func measure() throws {
     let output = try JSONOutput(path: json)
     let size = size.asked ?? BenchSize.standard[0]
-    let backend = try chooseBackend(device)
+    let backend = try chooseBackend(device, precision: precision)
     let benchmark = try StepBenchmark(
       patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, activations: activations,
       memoryLimit: memoryLimit,
@@ -47,9 +49,11 @@ struct BenchStepCommand: ParsableCommand {
     for _ in 0..<max(1, steps) where samples.isEmpty || monotonicSeconds() - start < seconds ?? .infinity {
       samples.append(try benchmark.sample())
     }
+    let error = try ConvolutionError(on: backend)
     let line = BenchStep(
-      benchmark, samples, enqueuing: try benchmark.enqueuing(beside: samples), first: first, inference: inference, size, backend)
-    say(line, benchmark, samples, output)
+      benchmark, samples, enqueuing: try benchmark.enqueuing(beside: samples), first: first, inference: inference, size, error,
+      backend)
+    say(line, benchmark, samples, error, output)
     try output.writeLines([line])
   }
 
@@ -69,7 +73,8 @@ struct BenchStepCommand: ParsableCommand {
   }
 
   private func say(
-    _ line: BenchStep, _ benchmark: StepBenchmark, _ samples: [StepBenchmark.Sample], _ output: JSONOutput
+    _ line: BenchStep, _ benchmark: StepBenchmark, _ samples: [StepBenchmark.Sample], _ error: ConvolutionError,
+    _ output: JSONOutput
   ) {
     let sample = StepBenchmark.medianSample(samples)
     output.say(
@@ -77,6 +82,7 @@ struct BenchStepCommand: ParsableCommand {
       \(line.work), base \(line.base), \(line.batch) x \(line.patch) x \(line.patch), on \(line.device)
       step    median \(decimals(line.seconds_median)) s, least \(decimals(line.seconds_min)) s of \(line.steps); \
       first \(decimals(line.seconds_first)) s after \(decimals(line.seconds_load)) s to load
+      error   \(error)
       work    \(decimals(Double(benchmark.flops) / 1e12)) TFLOP, \(giga(line.gflops * 1e9, per: 1)) GFLOP/s
       memory  \(formatBytes(line.peak_bytes_planned)) planned, \(line.peak_bytes_measured.value.map(formatBytes) ?? "unknown") measured
       """)

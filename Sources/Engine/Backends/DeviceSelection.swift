@@ -10,15 +10,17 @@ public enum DeviceSelection {
 
   /// The backend for a selector, with what was passed over on the way.
   ///
-  /// - Parameter selector: "auto": a GPU, else an OpenCL CPU device, else the CPU path, each after a self-check;
-  ///   "cpu": the CPU path; "opencl": the first OpenCL device; "opencl:P:D" or part of a device's name. An OpenCL device
-  ///   followed by "@gpu" or another ``DeviceClass`` runs the kernels of that class.
+  /// - Parameters:
+  ///   - selector: "auto": a GPU, else an OpenCL CPU device, else the CPU path, each after a self-check;
+  ///     "cpu": the CPU path; "opencl": the first OpenCL device; "opencl:P:D" or part of a device's name. An OpenCL device
+  ///     followed by "@gpu" or another ``KernelChoice`` runs those kernels.
+  ///   - precision: what convolutions may round their operands to; a device that cannot profit computes in fp32.
   /// - Throws: `.request` listing the devices where the selector names none; the device's own error where it fails and was
   ///   named.
   public static func backend(
-    _ selector: String
+    _ selector: String, precision: Precision = .fp32
   ) throws(EngineError) -> (backend: any Backend, reason: String, passedOver: [Rejection]) {
-    if selector == "cpu" { return (CPUBackend(), "asked for", []) }
+    if selector == "cpu" { return (CPUBackend(precision: precision), "asked for", []) }
     let devices = OpenCLDevice.all()
     if selector == "auto" {
       let rank: [OpenCLDevice.Kind] = [.gpu, .accelerator, .other, .cpu]
@@ -27,7 +29,7 @@ public enum DeviceSelection {
       for device in ordered {
         do throws(EngineError) {
           guard device.isAvailable else { throw .request("the driver says that it is not available") }
-          let backend = try OpenCLBackend(device)
+          let backend = try OpenCLBackend(device, precision: precision)
           try SelfCheck.run(backend)
           let reason =
             device.kind == .cpu
@@ -38,7 +40,7 @@ public enum DeviceSelection {
           rejections.append(Rejection(device: "\(device.selector) \(device.name)", reason: "\(error)"))
         }
       }
-      return (CPUBackend(), "no OpenCL device \(devices.isEmpty ? "found" : "passed its self-check")", rejections)
+      return (CPUBackend(precision: precision), "no OpenCL device \(devices.isEmpty ? "found" : "passed its self-check")", rejections)
     }
     let (wanted, forced) = split(selector.lowercased())
     let match = devices.first { device in
@@ -47,17 +49,17 @@ public enum DeviceSelection {
     }
     guard let match else {
       let known = (["cpu"] + devices.map { "\($0.selector) (\($0.name))" }).joined(separator: ", ")
-      let classes = DeviceClass.allCases.map(\.rawValue).joined(separator: ", ")
+      let classes = KernelChoice.all.map(\.description).joined(separator: ", ")
       throw .request("no device '\(selector)'; there are: auto, \(known); an '@' after one may force a class: \(classes)")
     }
-    return (try OpenCLBackend(match, as: forced), "asked for", [])
+    return (try OpenCLBackend(match, as: forced, precision: precision), "asked for", [])
   }
 
-  /// A selector without the class that it forces, and the class; nil where what follows an "@" is no class, as in the
+  /// A selector without the kernels that it forces, and those; nil where what follows an "@" names none, as in the
   /// names of some processors.
-  package static func split(_ selector: String) -> (device: String, forced: DeviceClass?) {
+  package static func split(_ selector: String) -> (device: String, forced: KernelChoice?) {
     guard let at = selector.lastIndex(of: "@"),
-      let forced = DeviceClass(rawValue: String(selector[selector.index(after: at)...]))
+      let forced = KernelChoice(String(selector[selector.index(after: at)...]))
     else { return (selector, nil) }
     return (String(selector[..<at]), forced)
   }
@@ -83,7 +85,8 @@ enum SelfCheck {
       norm += Double(b) * Double(b)
     }
     let error = (difference / max(norm, 1e-30)).squareRoot()
-    guard error < 1e-4 else {
+    // A ReLU whose input is within an operand's rounding of zero may fall to its other side.
+    guard error < max(1e-4, 40 * backend.traits.arithmetic.unitRoundoff) else {
       throw .request("its self-check is off: a gradient differs from the CPU path's by \(error) (relative)")
     }
   }

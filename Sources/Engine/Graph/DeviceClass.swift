@@ -30,6 +30,40 @@ public enum DeviceClass: String, CaseIterable, Sendable {
   static let leastLocalBytes = 32 << 10
 }
 
+/// Kernels to run on a device instead of its own: a class's, written `nvidia`, or those for its matrix units with the products
+/// in plain OpenCL C, written `nvidia-emulated`.
+public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
+  public let deviceClass: DeviceClass
+  public let matrixUnits: MatrixUnits
+
+  public init(_ deviceClass: DeviceClass, matrixUnits: MatrixUnits = .none) {
+    self.deviceClass = deviceClass
+    self.matrixUnits = matrixUnits
+  }
+
+  public static let cpu = KernelChoice(.cpu)
+  public static let nvidia = KernelChoice(.nvidia)
+  public static let gpu = KernelChoice(.gpu)
+  public static let emulated = KernelChoice(.nvidia, matrixUnits: .emulated)
+  /// With NVIDIA's own matrix units: for a probe, and for lists of kernels.
+  package static let matrix = KernelChoice(.nvidia, matrixUnits: .nvidia)
+
+  /// Nil where the words name none.
+  public init?(_ words: String) {
+    guard let choice = Self.all.first(where: { $0.description == words }) else { return nil }
+    self = choice
+  }
+
+  public static let all = DeviceClass.allCases.map { KernelChoice($0) } + [emulated]
+  public var description: String {
+    switch matrixUnits {
+    case .none: deviceClass.rawValue
+    case .emulated: deviceClass.rawValue + "-emulated"
+    case .nvidia: deviceClass.rawValue + "-matrix"
+    }
+  }
+}
+
 extension Launch {
   /// A launch of a kernel that includes lanes.clh.
   ///

@@ -70,6 +70,9 @@ public struct DeviceTraits: Sendable {
   public var deviceClass: DeviceClass
   /// Tiles that were chosen for this device; those of its class where nil.
   public var chosenTiles: TileTable?
+  /// What convolutions may round their operands to; see ``arithmetic`` for what they do.
+  public var precision = Precision.fp32
+  public var matrixUnits = MatrixUnits.none
   public var name: String
   public var computeUnits: Int
   /// Local memory of a work-group, bytes.
@@ -103,6 +106,9 @@ public struct DeviceTraits: Sendable {
 
   /// Whether inputs are written ahead: a GPU copies them beside its work, and with a CPU's memory nothing would be gained.
   var writesAhead: Bool { deviceClass != .cpu }
+
+  /// What convolutions compute in: fp32 where there are no matrix units that are used.
+  public var arithmetic: Precision { matrixUnits == .none ? .fp32 : precision }
 
   /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
   var workItemsWanted: Int { 8 * computeUnits }

@@ -45,10 +45,10 @@ public struct Sweep {
 
   /// - Parameters:
   ///   - dataset: the data set of a folder; asked for once a folder.
-  ///   - backend: for a run's `device`; asked for once a device.
+  ///   - backend: for a run's `device` and `precision`; asked for once for both.
   ///   - finished: after a run that was trained to its end here, to draw its curves.
   public func run(
-    dataset: (String) throws -> PatchDataset, backend: (String) throws -> any Backend, shouldStop: () -> Bool,
+    dataset: (String) throws -> PatchDataset, backend: (RunConfiguration) throws -> any Backend, shouldStop: () -> Bool,
     report: (Event) -> Void, finished: (RunDirectory) -> Void = { _ in }
   ) throws -> Tally {
     var tally = Tally()
@@ -76,8 +76,9 @@ public struct Sweep {
           do {
             let data = try datasets[job.data] ?? dataset(job.data)
             datasets[job.data] = data
-            let device = try backends[job.configuration.device] ?? backend(job.configuration.device)
-            backends[job.configuration.device] = device
+            let key = "\(job.configuration.device) \(job.configuration.precision.rawValue)"
+            let device = try backends[key] ?? backend(job.configuration)
+            backends[key] = device
             outcome = try train(job, in: directory, data: data, backend: device, shouldStop: shouldStop) {
               report(.training(job, $0))
             }

@@ -48,6 +48,17 @@ struct Accuracy: Sendable {
   var condition: Double = 1
   /// The size that the result would have by chance, where the sum may cancel.
   var magnitude: Double = 0
+  /// How many convolutions in a row have a part in it, whose operands a device may round.
+  var products: Double = 0
+  /// A gradient through a ReLU of what a convolution gives.
+  var jumps = false
+
+  /// The same with `products` in it.
+  func after(products: Double, jumps: Bool = false) -> Accuracy {
+    var copy = self
+    (copy.products, copy.jumps) = (products, jumps)
+    return copy
+  }
 }
 
 /// What a kind of case has to say: its inputs, its graph, and the Double reference for both.

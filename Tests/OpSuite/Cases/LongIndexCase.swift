@@ -114,11 +114,11 @@ struct LongIndexCase: CaseDefinition {
 
   func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy {
     let (w1, w2) = (inputs["weight1"]!.rootMeanSquare, inputs["weight2"]!.rootMeanSquare)
-    if result == "y" { return Accuracy(reduction: 9 + 9 * channels) }
+    if result == "y" { return Accuracy(reduction: 9 + 9 * channels, products: 2) }
     let terms = Double(h * w)
     // Of weight2: products of grad_y and z; of weight1: of x and z's gradient.
     let factors = trained == .second ? inputs["x"]!.rootMeanSquare * w1 * 3 : inputs["grad_y"]!.rootMeanSquare * w2 * 3
     let other = trained == .second ? inputs["grad_y"]!.rootMeanSquare : inputs["x"]!.rootMeanSquare
-    return Accuracy(reduction: 9 + h * w, magnitude: factors * other * terms.squareRoot())
+    return Accuracy(reduction: 9 + h * w, magnitude: factors * other * terms.squareRoot(), products: 2)
   }
 }

@@ -42,6 +42,12 @@ extension Catalogue {
     ConvolutionCase(n: 1, channels: [3], h: 8, w: 12, branches: [(4, 1)], twice: true),
     // By Winograd, forward and both gradients.
     ConvolutionCase(n: 1, channels: [33], h: 9, w: 35, branches: [(32, 1)]),
+    // On matrix units, forward and both gradients: two sources, branches, several groups of output channels, single taps.
+    ConvolutionCase(
+      n: 3, channels: [9, 20], views: [.relu, .plain], h: 10, w: 19, branches: [(17, 1), (9, 2)],
+      tail: Norm(prefix: "norm", relu: true)),
+    ConvolutionCase(n: 2, channels: [40], views: [.relu], h: 5, w: 9, kernel: 1, branches: [(70, 1)]),
+    ConvolutionCase(n: 1, channels: [10], h: 13, w: 12, branches: [(8, 9)], twice: true),
   ].map { OpCase($0, tier: .quick) }
 
   /// Both sides of the plane around every tile edge, with channels, images and outputs that no tile divides.

@@ -9,9 +9,9 @@ public struct Coverage: Sendable {
   /// Distinct programs: a file with its macros.
   public private(set) var programs: Set<String> = []
 
-  /// - Parameter devices: what launches are described for; by default an imaginary OpenCL device of each class.
+  /// - Parameter devices: what launches are described for; by default an imaginary OpenCL device with each choice of kernels.
   public init(
-    _ cases: [OpCase], on devices: [DeviceTraits] = DeviceClass.allCases.map(Self.imaginaryDevice)
+    _ cases: [OpCase], on devices: [DeviceTraits] = KernelChoice.all.map { Self.imaginaryDevice($0) }
   ) throws(EngineError) {
     for opCase in cases {
       let graph = try opCase.graph()
@@ -29,10 +29,13 @@ public struct Coverage: Sendable {
     }
   }
 
-  public static func imaginaryDevice(_ deviceClass: DeviceClass = .cpu) -> DeviceTraits {
-    DeviceTraits(
-      kind: .openCL, deviceClass: deviceClass, name: "imaginary", computeUnits: 2, localBytes: 1 << 20,
+  public static func imaginaryDevice(_ kernels: KernelChoice = .cpu, precision: Precision = .fp32) -> DeviceTraits {
+    var device = DeviceTraits(
+      kind: .openCL, deviceClass: kernels.deviceClass, name: "imaginary", computeUnits: 2, localBytes: 1 << 20,
       alignmentBytes: 128, maxAllocationBytes: 1 << 32, memoryBytes: 1 << 33)
+    device.precision = precision
+    device.matrixUnits = kernels.matrixUnits
+    return device
   }
 
   /// Every `__kernel` function of the embedded files, with its file.

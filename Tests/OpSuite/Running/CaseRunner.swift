@@ -18,7 +18,7 @@ public enum CaseRunner {
       let inputs = opCase.definition.inputs(seed: opCase.seed)
       let runs = try outputs(of: opCase.definition, inputs, on: backend)
       result.problems += runs.problems
-      compare(runs.values, opCase, inputs, &result)
+      compare(runs.values, opCase, inputs, backend.traits.arithmetic, &result)
     } catch {
       if case .memory = error, opCase.tier == .large { result.skipReason = error.description }
       result.problems.append(error.description)
@@ -28,7 +28,8 @@ public enum CaseRunner {
   }
 
   private static func compare(
-    _ values: [[String: [Float]]], _ opCase: OpCase, _ inputs: [CaseInput], _ result: inout CaseResult
+    _ values: [[String: [Float]]], _ opCase: OpCase, _ inputs: [CaseInput], _ arithmetic: Precision,
+    _ result: inout CaseResult
   ) {
     let tensors = byName(inputs)
     for (step, got) in values.enumerated() {
@@ -38,9 +39,14 @@ public enum CaseRunner {
       }
       for name in want.keys.sorted() {
         guard let want = want[name], let got = got[name] else { continue }
-        let bound = ErrorBound.absolute(
-          opCase.definition.accuracy(name, tensors), want: want, constant: opCase.tolerance)
+        let accuracy = opCase.definition.accuracy(name, tensors)
         let label = values.count == 1 ? name : "\(name) after step \(step + 1)"
+        if let bound = ErrorBound.ofNorm(accuracy, constant: opCase.tolerance, arithmetic: arithmetic) {
+          result.tensors.append(TensorResult(label, got: got, want: want, boundOfNorm: bound))
+          continue
+        }
+        let bound = ErrorBound.absolute(
+          accuracy, want: want, constant: opCase.tolerance, arithmetic: arithmetic)
         result.tensors.append(TensorResult(label, got: got, want: want, bound: bound))
       }
     }

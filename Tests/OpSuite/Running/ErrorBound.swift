@@ -1,3 +1,5 @@
+import Engine
+
 /// How far an fp32 result may be from the Double reference. The one place that says so.
 ///
 /// For every element, |got − want| ≤ min(c · u · √(1 + K) · κ, 1e-4) · s, where
@@ -11,6 +13,12 @@
 ///   sum that happens to cancel isn't more precise for it;
 /// - c is the case's constant, ``constant`` unless the case says otherwise.
 ///
+/// Where a device rounds the operands of convolutions (``Precision``), what a convolution has a part in may be off by
+/// c · u′ · κ · s more, u′ being the unit roundoff of an operand: both operands of every product are off by up to u′, which adds
+/// up like the products themselves. A ReLU behind such a convolution has elements so near its kink that they fall to the other
+/// side, some u′ of all; their gradients are off by all of themselves. Those gradients are compared as tensors:
+/// ‖got − want‖₂ ≤ √(c · u′) · ‖want‖₂.
+///
 /// An operation that only moves or compares values, K = 0, has to be exact.
 public enum ErrorBound {
   public static let constant = 4.0
@@ -20,15 +28,24 @@ public enum ErrorBound {
   public static let ceiling = 1e-4
   static let unitRoundoff = 0x1p-24
 
-  static func relative(_ accuracy: Accuracy, constant: Double) -> Double {
+  static func relative(_ accuracy: Accuracy, constant: Double, arithmetic: Precision) -> Double {
     guard accuracy.reduction > 0 else { return 0 }
-    return min(constant * unitRoundoff * Double(1 + accuracy.reduction).squareRoot() * accuracy.condition, ceiling)
+    // fp32's own roundoff is in the other term.
+    let rounded = arithmetic == .fp32 ? 0 : constant * arithmetic.unitRoundoff * accuracy.products * accuracy.condition
+    return rounded + min(constant * unitRoundoff * Double(1 + accuracy.reduction).squareRoot() * accuracy.condition, ceiling)
   }
 
   /// The largest allowed |got − want|.
-  static func absolute(_ accuracy: Accuracy, want: Tensor64, constant: Double) -> Double {
+  static func absolute(_ accuracy: Accuracy, want: Tensor64, constant: Double, arithmetic: Precision = .fp32) -> Double {
     let largest = want.values.reduce(0) { max($0, abs($1)) }
-    return relative(accuracy, constant: constant) * max(largest, accuracy.magnitude)
+    return relative(accuracy, constant: constant, arithmetic: arithmetic) * max(largest, accuracy.magnitude)
+  }
+
+  /// The largest allowed ‖got − want‖₂ / ‖want‖₂ where gradients jump within the rounding of operands; nil where elements are
+  /// compared.
+  static func ofNorm(_ accuracy: Accuracy, constant: Double, arithmetic: Precision) -> Double? {
+    guard accuracy.jumps, arithmetic != .fp32 else { return nil }
+    return (constant * arithmetic.unitRoundoff).squareRoot()
   }
 }
 
@@ -70,6 +87,30 @@ public struct TensorResult: Sendable, CustomStringConvertible {
     error = worst.error
     self.got = Double(got[worst.index])
     self.want = want.values[worst.index]
+  }
+
+  /// The whole tensor: error and bound are relative to ‖want‖₂.
+  init(_ name: String, got: [Float], want: Tensor64, boundOfNorm bound: Double) {
+    self.init(name, got: got, want: want, bound: bound, error: Self.distance(got, want))
+  }
+
+  private init(_ name: String, got: [Float], want: Tensor64, bound: Double, error: Double) {
+    let elements = TensorResult(name, got: got, want: want, bound: .infinity)
+    self.name = name
+    self.bound = bound
+    self.error = error
+    (worstIndex, self.got, self.want) = (elements.worstIndex, elements.got, elements.want)
+  }
+
+  static func distance(_ got: [Float], _ want: Tensor64) -> Double {
+    guard got.count == want.count else { return .infinity }
+    var (difference, norm) = (0.0, 0.0)
+    for (a, b) in zip(got, want.values) {
+      difference += (Double(a) - b) * (Double(a) - b)
+      norm += b * b
+    }
+    let error = (difference / max(norm, 1e-300)).squareRoot()
+    return error.isNaN ? .infinity : error
   }
 
   public var description: String {

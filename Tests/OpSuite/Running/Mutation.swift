@@ -9,17 +9,19 @@ public struct Mutation: Sendable, CustomStringConvertible {
   public let edits: [(find: String, replace: String)]
   /// Part of the names of the quick cases that are to catch it.
   public let filter: String
-  /// The class whose launches run the kernel.
-  public let deviceClass: DeviceClass
+  /// The kernels that it is one of, and what they round to.
+  public let kernels: KernelChoice
+  public let precision: Precision
 
   public var description: String { name }
 
   init(
-    _ name: String, in file: String, caughtBy filter: String, as deviceClass: DeviceClass = .cpu,
-    _ edits: (String, String)...
+    _ name: String, in file: String, caughtBy filter: String, as kernels: KernelChoice = .cpu,
+    precision: Precision = .fp32, _ edits: (String, String)...
   ) {
     self.name = name
-    self.deviceClass = deviceClass
+    self.kernels = kernels
+    self.precision = precision
     self.file = file
     self.filter = filter
     self.edits = edits.map { (find: $0.0, replace: $0.1) }
@@ -134,6 +136,37 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a single tap's column forgotten", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
       ("x_begin = tile_x - pad_x + q * DILATION;", "x_begin = tile_x - pad_x;")),
+    Mutation(
+      "a fragment's halves swapped", in: "matrix.clh", caughtBy: "convolution/", as: .emulated, precision: .tf32,
+      ("8 * ((r) & 1)", "8 * ((r) >> 1)"), ("4 * ((r) >> 1)", "4 * ((r) & 1)")),
+    Mutation(
+      "a column of the sums taken for the next", in: "matrix.clh", caughtBy: "convolution/", as: .emulated, precision: .bf16,
+      ("(2 * ((lane) & 3) + ((i) & 1))", "(((lane) & 3) + 4 * ((i) & 1))")),
+    Mutation(
+      "one of three products left out", in: "matrix.clh", caughtBy: "convolution/", as: .emulated,
+      ("sum = MATRIX_PRODUCT(sum, (a)[0], (b)[1]);", "sum = sum;")),
+    Mutation(
+      "what bf16 leaves taken from the wrong number", in: "matrix.clh", caughtBy: "convolution/", as: .emulated,
+      precision: .fp32Fast, ("first - as_float(words.s0 << 16)", "first - as_float(words.s0 & 0xffff0000u)")),
+    Mutation(
+      "a tap's column forgotten on matrix units", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated,
+      precision: .tf32, ("* PATCH_W + b * DILATION", "* PATCH_W")),
+    Mutation(
+      "channels beyond the last step's", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated, precision: .bf16,
+      ("VALUES == 2 && c + 1 < in_channels", "VALUES == 2")),
+    Mutation(
+      "a half of the last pair left unwritten", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated,
+      precision: .tf32, ("to[0] = accumulate ? to[0] + sum[2 * h] : sum[2 * h];\n          if", "if")),
+    Mutation(
+      "a pair's second tile of another slice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/",
+      as: .emulated, precision: .bf16, ("z_used && tile + v < last", "z_used && tile + v < tiles"),
+      ("in_channels && tile + v < last", "in_channels && tile + v < tiles")),
+    Mutation(
+      "a shared row summed twice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/", as: .emulated,
+      precision: .tf32, ("int i = row + share;", "int i = row;")),
+    Mutation(
+      "a kernel row not flipped for matrix units", in: "conv2d_matrix_pack.cl", caughtBy: "convolution/", as: .emulated,
+      precision: .tf32, ("(TAPS - 1 - t)", "t")),
     Mutation(
       "a sum overwritten while it is read", in: "lanes.clh", caughtBy: "batch_norm/", as: .nvidia,
       ("// The last sum may still be being read.\n  barrier(CLK_LOCAL_MEM_FENCE);", "")),

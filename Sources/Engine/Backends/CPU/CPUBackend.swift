@@ -7,15 +7,19 @@ public final class CPUBackend: Backend {
   public let name = "cpu"
   public let traits: DeviceTraits
 
-  /// - Parameter threads: all cores where nil.
-  public init(threads: Int? = nil) {
+  /// - Parameters:
+  ///   - threads: all cores where nil.
+  ///   - precision: a permission that is not used: it computes in fp32.
+  public init(threads: Int? = nil, precision: Precision = .fp32) {
     BLAS.useOneThreadACall()
     let pageBytes = sysconf(Int32(_SC_PAGESIZE))
     let memory = sysconf(Int32(_SC_PHYS_PAGES)) * pageBytes
-    traits = DeviceTraits(
+    var traits = DeviceTraits(
       kind: .cpuPath, name: "CPU path, \(BLAS.configuration)",
       computeUnits: max(1, threads ?? sysconf(Int32(_SC_NPROCESSORS_ONLN))), localBytes: 1 << 20, alignmentBytes: 64,
       maxAllocationBytes: memory, memoryBytes: memory)
+    traits.precision = precision
+    self.traits = traits
   }
 
   public var freeBytes: Int? { HostMemory.availableBytes }

@@ -15,12 +15,13 @@ public final class OpenCLBackend: Backend {
 
   /// - Parameters:
   ///   - forced: takes another class's kernels than the device's own: right on every device, slow on most.
+  ///   - precision: what convolutions may round their operands to.
   ///   - faults: a failure to act out, for tests: nothing is then taken from the caches of compiled kernels and tiles.
   public convenience init(
-    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil
+    _ device: OpenCLDevice, as forced: KernelChoice? = nil, precision: Precision = .fp32, faults: FaultPlan? = nil
   ) throws(EngineError) {
     let store = faults == nil && device.givesBinaries ? KernelStore.ofUser() : nil
-    try self.init(device, as: forced, faults: faults, edit: nil, store: store)
+    try self.init(device, as: forced, precision: precision, faults: faults, edit: nil, store: store)
     if faults == nil { useTuned(TuningStore.ofUser()) }
   }
 
@@ -29,17 +30,23 @@ public final class OpenCLBackend: Backend {
   ///   - store: where compiled kernels are kept between processes; nil compiles them.
   ///   - tiles: the device's own, in place of its class's.
   package init(
-    _ device: OpenCLDevice, as forced: DeviceClass? = nil, faults: FaultPlan? = nil, edit: ProgramCache.SourceEdit?,
-    store: KernelStore? = nil, tiles: TileTable? = nil
+    _ device: OpenCLDevice, as forced: KernelChoice? = nil, precision: Precision = .fp32, faults: FaultPlan? = nil,
+    edit: ProgramCache.SourceEdit?, store: KernelStore? = nil, tiles: TileTable? = nil
   ) throws(EngineError) {
     self.device = device
     var traits = device.traits
-    if let forced { traits.deviceClass = forced }
+    traits.precision = precision
+    if let forced {
+      traits.deviceClass = forced.deviceClass
+      traits.matrixUnits = forced.matrixUnits
+    } else if faults == nil && edit == nil {
+      traits.matrixUnits = MatrixProbe.find(device, store: store).units
+    }
     traits.chosenTiles = tiles
     own = (tiles, tiles == nil ? .curated : .given)
     tilesOrigin = own.origin
     self.traits = traits
-    name = "\(device.selector)\(forced.map { "@\($0.rawValue)" } ?? "") \(device.name)"
+    name = "\(device.selector)\(forced.map { "@\($0)" } ?? "") \(device.name)"
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)

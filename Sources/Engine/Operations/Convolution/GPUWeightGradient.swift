@@ -69,7 +69,6 @@ struct GPUWeightGradient {
 
   func launches(accumulates: Bool) -> [Launch] {
     let sources = kernel.sources
-    let second = sources.count > 1 ? sources[1] : sources[0]
     let items = groupChannels / itemChannels * lanes
     return [
       Launch(
@@ -80,25 +79,40 @@ struct GPUWeightGradient {
           ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1), ("Z_MODE", kernel.z.mode.rawValue),
           ("C_LANES", lanes), ("ITEM_C", itemInputs), ("TILE_H", height),
         ],
-        arguments: [("partial", .scratch(kernel.scratch))] + Launch.operand("z", kernel.z.input)
-          + Launch.operand("x0", sources[0].input) + Launch.operand("x1", second.input) + [
-            ("z_first", .int(kernel.z.first)), ("z_used", .int(kernel.z.used)), ("z_channels", .int(kernel.z.channels)),
-            ("x0_first", .int(sources[0].first)), ("x0_used", .int(sources[0].used)),
-            ("x0_channels", .int(sources[0].channels)), ("x1_channels", .int(second.channels)),
-            ("in_height", .int(kernel.inPlane.h)), ("in_width", .int(kernel.inPlane.w)),
-            ("out_height", .int(kernel.outPlane.h)), ("out_width", .int(kernel.outPlane.w)),
-            ("pad_y", .int(kernel.padding)), ("pad_x", .int(kernel.padding)), ("tiles", .int(tiles)),
-            ("slices", .int(slices)), ("o_groups", .int(outGroups)), ("c_groups", .int(inGroups)),
+        arguments: kernel.gpuArguments(tiles: tiles, slices: slices, outGroups: outGroups, inGroups: inGroups) + [
             ("z_stage", .local(Self.zBytes(groupChannels, height))),
             ("x_stage", .local(Self.xBytes(lanes * itemInputs, window, kernel.dilation, height))),
           ], global: [slices * groups * items], local: [items]),
-      Launch(
-        "conv2d_gpu_weight_gradient.cl", "conv2d_gpu_reduce",
-        arguments: [
-          ("dw", .target(0)), ("partial", .scratch(kernel.scratch)),
-          ("first", .int(kernel.firstRow * kernel.inChannels * kernel.kernel * kernel.kernel)), ("count", .int(count)),
-          ("slices", .int(slices)), ("accumulate", .int(accumulates ? 1 : 0)),
-        ], global: [(count + 63) / 64 * 64], local: [64]),
+      kernel.gpuReduction(count: count, partials: slices, accumulates: accumulates),
     ]
+  }
+}
+
+extension WeightGradientKernel {
+  /// What the kernels for GPUs share: the arguments up to local memory.
+  func gpuArguments(
+    tiles: Int, slices: Int, outGroups: Int, inGroups: Int
+  ) -> [(name: String, value: Launch.Argument)] {
+    let second = sources.count > 1 ? sources[1] : sources[0]
+    return [("partial", .scratch(scratch))] + Launch.operand("z", z.input) + Launch.operand("x0", sources[0].input)
+      + Launch.operand("x1", second.input) + [
+        ("z_first", .int(z.first)), ("z_used", .int(z.used)), ("z_channels", .int(z.channels)),
+        ("x0_first", .int(sources[0].first)), ("x0_used", .int(sources[0].used)),
+        ("x0_channels", .int(sources[0].channels)), ("x1_channels", .int(second.channels)),
+        ("in_height", .int(inPlane.h)), ("in_width", .int(inPlane.w)), ("out_height", .int(outPlane.h)),
+        ("out_width", .int(outPlane.w)), ("pad_y", .int(padding)), ("pad_x", .int(padding)), ("tiles", .int(tiles)),
+        ("slices", .int(slices)), ("o_groups", .int(outGroups)), ("c_groups", .int(inGroups)),
+      ]
+  }
+
+  /// Adds up `partials` sums of each of `count` elements, in their order.
+  func gpuReduction(count: Int, partials: Int, accumulates: Bool) -> Launch {
+    Launch(
+      "conv2d_gpu_weight_gradient.cl", "conv2d_gpu_reduce",
+      arguments: [
+        ("dw", .target(0)), ("partial", .scratch(scratch)),
+        ("first", .int(firstRow * inChannels * kernel * kernel)), ("count", .int(count)), ("slices", .int(partials)),
+        ("accumulate", .int(accumulates ? 1 : 0)),
+      ], global: [(count + 63) / 64 * 64], local: [64])
   }
 }

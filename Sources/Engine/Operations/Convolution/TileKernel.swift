@@ -1,5 +1,5 @@
 /// The launches of a convolution by the tile kernels: conv2d.cl's `conv2d_tile`, or conv2d_winograd.cl's where that needs
-/// fewer operations; conv2d_gpu.cl's on GPUs. They serve a convolution forward, its input gradient, and the transposed
+/// fewer operations; conv2d_gpu.cl's on GPUs, conv2d_matrix.cl's on those whose matrix units are used. They serve a convolution forward, its input gradient, and the transposed
 /// convolution.
 struct TileKernel {
   /// Channels [first, first + used) of an operand with `channels` channels, read through a view.
@@ -42,7 +42,7 @@ struct TileKernel {
   var storesDepth = false
   let device: DeviceTraits
 
-  private var inChannels: Int { sources.reduce(0) { $0 + $1.used } }
+  var inChannels: Int { sources.reduce(0) { $0 + $1.used } }
   /// The plane whose pixels are computed.
   var plane: (h: Int, w: Int) { storesDepth ? (h: out.h / 2, w: out.w / 2) : (h: out.h, w: out.w) }
   private var blocks: Int { (channels + Self.block - 1) / Self.block }
@@ -52,6 +52,11 @@ struct TileKernel {
     device.deviceClass == .cpu
       ? nil
       : GPUTile(kernel: kernel, dilation: dilation, channels: inChannels, outChannels: channels, device: device)
+  }
+
+  /// Nil on devices whose matrix units are not used, and where they would multiply little but padding.
+  private var matrixTile: MatrixTile? {
+    MatrixTile(kernel: kernel, dilation: dilation, channels: inChannels, outChannels: channels, device: device)
   }
 
   /// The tile of Winograd's form; nil where another is taken.
@@ -66,6 +71,7 @@ struct TileKernel {
 
   /// Bytes of the packed weights.
   var packedBytes: Int {
+    if let matrixTile { return matrixTile.packedBytes(inChannels, channels) }
     let block = gpuTile?.groupChannels ?? Self.block
     let taps = winogradTile != nil ? Winograd.points : kernel * kernel
     return (channels + block - 1) / block * block * inChannels * taps * 4
@@ -73,6 +79,7 @@ struct TileKernel {
 
   /// Packs the weights into `scratch`, then convolves.
   func launches(scratch: Int) -> [Launch] {
+    if let matrixTile { return matrix(matrixTile, scratch) }
     let (gpuTile, winogradTile) = (gpuTile, winogradTile)
     let name = winogradTile != nil ? "conv2d_winograd_pack" : "conv2d_pack"
     let block = gpuTile?.groupChannels ?? Self.block

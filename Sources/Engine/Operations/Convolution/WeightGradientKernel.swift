@@ -1,5 +1,6 @@
 /// The launches of a convolution's weight gradient: of conv2d_weight_gradient.cl, or of
-/// conv2d_winograd_weight_gradient.cl where that needs fewer operations, or of conv2d_gpu_weight_gradient.cl on GPUs.
+/// conv2d_winograd_weight_gradient.cl where that needs fewer operations, or of conv2d_gpu_weight_gradient.cl on GPUs, or of
+/// conv2d_matrix_weight_gradient.cl on those whose matrix units are used.
 struct WeightGradientKernel {
   let kernel: Int
   let dilation: Int
@@ -53,14 +54,17 @@ struct WeightGradientKernel {
 
   /// Nil where another form is taken.
   private var winograd: WinogradWeightGradient? { WinogradWeightGradient(self) }
+  private var matrix: MatrixWeightGradient? { MatrixWeightGradient(self) }
   private var gpu: GPUWeightGradient? { GPUWeightGradient(self) }
 
   var partialBytes: Int {
+    if let matrix { return matrix.partialBytes }
     if let gpu { return gpu.partialBytes }
     return winograd?.partialBytes ?? slices * blocks * TileKernel.block * inChannels * kernel * kernel * 4
   }
 
   func launches(accumulates: Bool) -> [Launch] {
+    if let matrix { return matrix.launches(accumulates: accumulates) }
     if let gpu { return gpu.launches(accumulates: accumulates) }
     return winograd?.launches(accumulates: accumulates) ?? direct(accumulates: accumulates)
   }

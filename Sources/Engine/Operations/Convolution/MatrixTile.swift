@@ -1,0 +1,114 @@
+/// The tile of conv2d_matrix.cl: what a work-group computes, and what of it is staged in local memory.
+struct MatrixTile {
+  let kernel: Int
+  let dilation: Int
+  let precision: Precision
+  let units: MatrixUnits
+  /// Sixteens of output channels of a warp, and warps side by side with different channels and with different columns: M_TILES,
+  /// WARPS_O, WARPS_X.
+  let channelTiles: Int
+  let channelWarps: Int
+  let columnWarps: Int
+  /// Side of the window of taps for which one patch is staged: the kernel's, or 1 where its halo does not fit.
+  let window: Int
+  /// Steps of input channels staged at a time.
+  let chunk: Int
+
+  /// Work-items of a group: MATRIX_ITEMS. A fragment's output channels, a step's words, a warp's rows: N_TILES.
+  static let items = 128
+  static let fragmentChannels = 16
+  static let stepWords = 8
+  private static let rows = 8
+  /// NVIDIA's OpenCL gives a group no more; the emulation's own memory comes on top.
+  static let localBytes = 48 << 10
+  /// Below this a fragment's sixteen channels are mostly padding.
+  static let leastChannels = 8
+
+  /// Nil where the device has no matrix units that are used, or another form suits the convolution better.
+  init?(kernel: Int, dilation: Int, channels: Int, outChannels: Int, device: DeviceTraits) {
+    guard device.matrixUnits != .none, outChannels >= Self.leastChannels, device.localBytes >= Self.localBytes else { return nil }
+    self.kernel = kernel
+    self.dilation = dilation
+    precision = device.precision
+    units = device.matrixUnits
+    channelTiles = outChannels > 16 ? 2 : 1
+    channelWarps = outChannels > 32 ? 2 : 1
+    columnWarps = outChannels > 32 ? 2 : 4
+    let height = Self.rows * (4 / (channelWarps * columnWarps))
+    let width = 8 * columnWarps
+    let parts = device.precision.parts
+    func stepBytes(_ window: Int) -> Int {
+      let halo = (window - 1) * dilation
+      return parts * Self.stepWords * Self.plane((height + halo) * (width + halo)) * 4
+    }
+    // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
+    let window = (kernel - 1) * dilation <= 16 && stepBytes(kernel) <= Self.localBytes ? kernel : 1
+    self.window = window
+    // Several groups share a unit: its memory for one is a good deal less than the limit, where a step allows.
+    let values = Self.stepWords * precision.wordValues
+    chunk = max(1, min(4, (channels + values - 1) / values, (16 << 10) / stepBytes(window)))
+  }
+
+  /// Words that planes of `count` are apart: 8 modulo 32, so that a warp's four planes of eight pixels lie in 32 banks.
+  private static func plane(_ count: Int) -> Int { (count + 23) / 32 * 32 + 8 }
+
+  var groupChannels: Int { Self.fragmentChannels * channelTiles * channelWarps }
+  var width: Int { 8 * columnWarps }
+  var height: Int { Self.rows * (4 / (channelWarps * columnWarps)) }
+  private var planeWords: Int {
+    let halo = (window - 1) * dilation
+    return Self.plane((height + halo) * (width + halo))
+  }
+  var patchBytes: Int { chunk * precision.parts * Self.stepWords * planeWords * 4 }
+
+  /// Steps of a sum over `channels`.
+  func steps(_ channels: Int) -> Int {
+    let values = Self.stepWords * precision.wordValues
+    return (channels + values - 1) / values
+  }
+
+  /// Lanes' fragments of the packed weights.
+  func fragments(_ channels: Int, _ outChannels: Int) -> Int {
+    (outChannels + Self.fragmentChannels - 1) / Self.fragmentChannels * steps(channels) * kernel * kernel * 32
+  }
+
+  func packedBytes(_ channels: Int, _ outChannels: Int) -> Int { fragments(channels, outChannels) * precision.parts * 16 }
+
+  /// Macros of matrix.clh and of the convolution's taps.
+  var defines: [(name: String, value: Int)] {
+    [("MATRIX", units.rawValue)] + precision.defines + [("K", kernel)]
+  }
+}
+
+extension TileKernel {
+  /// Packs the weights into `scratch`, then convolves, by conv2d_matrix.cl.
+  func matrix(_ tile: MatrixTile, _ scratch: Int) -> [Launch] {
+    let plane = plane
+    let across = (plane.w + tile.width - 1) / tile.width
+    let down = (plane.h + tile.height - 1) / tile.height
+    let groups = (channels + tile.groupChannels - 1) / tile.groupChannels
+    let fragments = tile.fragments(inChannels, channels)
+    return [
+      Launch(
+        "conv2d_matrix_pack.cl", "conv2d_matrix_pack", defines: tile.defines,
+        arguments: [
+          ("packed", .scratch(scratch)), ("w", .input(weights.input)), ("o0", .int(weights.row)),
+          ("c0", .int(weights.column)), ("w_in", .int(weights.rowLength)), ("out_channels", .int(channels)),
+          ("in_channels", .int(inChannels)), ("transposed", .int(weights.transposed ? 1 : 0)),
+          ("steps", .int(tile.steps(inChannels))), ("count", .int(fragments)),
+        ], global: [(fragments + 63) / 64 * 64], local: [64]),
+      Launch(
+        "conv2d_matrix.cl", "conv2d_matrix_tile",
+        defines: tile.defines + [
+          ("DILATION", tile.dilation), ("WINDOW", tile.window), ("M_TILES", tile.channelTiles),
+          ("WARPS_O", tile.channelWarps), ("WARPS_X", tile.columnWarps),
+        ] + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
+        arguments: operands(scratch) + [
+          ("groups", .int(groups)), ("chunk", .int(tile.chunk)), ("accumulate", .int(accumulates ? 1 : 0)),
+          ("patch", .local(tile.patchBytes)),
+        ],
+        // One dimension: the others hold no more than 65535 groups on some devices.
+        global: [across * down * images * groups * MatrixTile.items], local: [MatrixTile.items]),
+    ]
+  }
+}

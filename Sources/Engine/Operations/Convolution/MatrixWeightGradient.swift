@@ -1,0 +1,89 @@
+/// The launches of conv2d_matrix_weight_gradient.cl.
+struct MatrixWeightGradient {
+  let kernel: WeightGradientKernel
+  private let precision: Precision
+  /// Sixteens of output channels and eights of input channels of a warp: M_TILES, N_TILES.
+  private let outTiles: Int
+  private let inTiles: Int
+  /// Warps side by side with different input channels: C_WARPS. The others share their pixels' rows.
+  private let inWarps: Int
+  /// Rows of a tile: TILE_H.
+  private let height: Int
+  /// Side of the window of taps that a work-group takes: the kernel's, or 1 where its sums or its halo do not fit.
+  private let window: Int
+
+  /// Columns of a tile: TILE_W in the kernel.
+  private static let width = 16
+
+  /// Nil where the device has no matrix units that are used, or another form suits the convolution better.
+  init?(_ kernel: WeightGradientKernel) {
+    let device = kernel.device
+    guard device.matrixUnits != .none, kernel.z.used >= MatrixTile.leastChannels, device.localBytes >= MatrixTile.localBytes
+    else { return nil }
+    self.kernel = kernel
+    precision = device.precision
+    let inChannels = kernel.inChannels
+    // Nine taps' sums of four sixteens are 144 registers of 255; fragments of two parts leave room for two.
+    let outTiles = min(device.precision.parts == 1 ? 4 : 2, (kernel.z.used + 15) / 16)
+    let inWarps = inChannels > 16 ? 4 : inChannels > 8 ? 2 : 1
+    (self.outTiles, self.inWarps) = (outTiles, inWarps)
+    for window in kernel.kernel <= 3 ? [kernel.kernel, 1] : [1] {
+      let inTiles = window > 1 || inChannels <= 32 ? 1 : inChannels <= 64 ? 2 : 4
+      for height in [4, 2] where height >= 4 / inWarps {
+        let bytes =
+          Self.zBytes(outTiles, height, precision) + Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, precision)
+        guard bytes <= MatrixTile.localBytes else { continue }
+        (self.window, self.inTiles, self.height) = (window, inTiles, height)
+        return
+      }
+    }
+    preconditionFailure("a window of 1 fits")
+  }
+
+  private static func zBytes(_ tiles: Int, _ height: Int, _ precision: Precision) -> Int {
+    precision.parts * 16 * tiles * (height * width + 4) * 4
+  }
+
+  private static func xBytes(_ tiles: Int, _ window: Int, _ dilation: Int, _ height: Int, _ precision: Precision) -> Int {
+    let halo = (window - 1) * dilation
+    // Channels are 4 words apart modulo 32.
+    return precision.parts * 8 * tiles * (((height + halo) * (width + halo) + 27) / 32 * 32 + 4) * 4
+  }
+
+  private var outGroups: Int { (kernel.z.used + 16 * outTiles - 1) / (16 * outTiles) }
+  private var inGroups: Int { (kernel.inChannels + 8 * inTiles * inWarps - 1) / (8 * inTiles * inWarps) }
+  /// Work-groups of one slice.
+  private var groups: Int {
+    let windows = kernel.kernel / window
+    return outGroups * inGroups * windows * windows
+  }
+  private var tiles: Int {
+    (kernel.outPlane.w + Self.width - 1) / Self.width * ((kernel.outPlane.h + height - 1) / height) * kernel.images
+  }
+  private var slices: Int {
+    max(1, min((tiles + precision.wordValues - 1) / precision.wordValues, (kernel.device.workItemsWanted + groups - 1) / groups))
+  }
+  /// Sums of one element of dw.
+  private var partials: Int { slices * (4 / inWarps) }
+  private var count: Int { kernel.z.used * kernel.inChannels * kernel.kernel * kernel.kernel }
+
+  var partialBytes: Int { partials * count * 4 }
+
+  func launches(accumulates: Bool) -> [Launch] {
+    let sources = kernel.sources
+    return [
+      Launch(
+        "conv2d_matrix_weight_gradient.cl", "conv2d_matrix_weight_gradient",
+        defines: [("MATRIX", kernel.device.matrixUnits.rawValue)] + precision.defines + [
+          ("K", kernel.kernel), ("DILATION", kernel.dilation), ("WINDOW", window), ("X0_MODE", sources[0].mode.rawValue),
+          ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1), ("Z_MODE", kernel.z.mode.rawValue),
+          ("M_TILES", outTiles), ("N_TILES", inTiles), ("C_WARPS", inWarps), ("TILE_H", height),
+        ],
+        arguments: kernel.gpuArguments(tiles: tiles, slices: slices, outGroups: outGroups, inGroups: inGroups) + [
+          ("z_stage", .local(Self.zBytes(outTiles, height, precision))),
+          ("x_stage", .local(Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, precision))),
+        ], global: [slices * groups * MatrixTile.items], local: [MatrixTile.items]),
+      kernel.gpuReduction(count: count, partials: partials, accumulates: accumulates),
+    ]
+  }
+}

@@ -1,0 +1,180 @@
+// 2-D convolution, stride 1, on matrix units: the implicit matrix product of weights (16 output channels a fragment) and
+// patches (8 neighbouring pixels a fragment), summed over input channels, eight words a step.
+//
+// conv2d_matrix_tile: the same as conv2d_gpu_tile of conv2d_gpu.cl: forward, input gradient (gathered) and transposed
+//   convolution, sources and target as there.
+// A group of 128 items is four warps. WARPS_O of them take different output channels of one tile of pixels, WARPS_X different
+// eights of its columns, the rest different rows; a warp 16 * M_TILES channels x 8 columns x N_TILES rows. For `chunk` steps of
+// input channels at a time the group stages the patch under the tile with its halo, through the operand's view and rounded; then
+// the taps slide over it: a fragment of B is eight pixels of the staged row that a tap's row and column ask for, so the unrolled
+// code loads each staged row once for all the kernel's rows. Planes of the patch are 8 words apart modulo 32: the four words and
+// eight pixels that a warp loads are in 32 banks. Weights are read as they were packed, a vector an item, through the first-level
+// cache, which groups on one unit share.
+//
+// Sums stay in registers over all input channels, each element of y is written once. The patch cannot be copied by cp.async:
+// its elements pass a view and are rounded on their way. While one group stages, others on the unit multiply.
+//
+// Macros: those of conv2d_matrix.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; PLANE words of a plane of the patch;
+// STORE_DEPTH as in conv2d.cl.
+// packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column].
+// LINT: -DX1_MODE=2 -DELEMENT=1
+// LINT: -DX0_MODE=4 -DM_TILES=1 -DWARPS_O=1 -DWARPS_X=4 -DDILATION=4 -DPARTS=2
+// LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1
+// LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
+// LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
+#include "conv2d_matrix.clh"
+#include "matrix.clh"
+#ifndef M_TILES
+#define M_TILES 2
+#endif
+#ifndef N_TILES
+#define N_TILES 8
+#endif
+#ifndef WARPS_O
+#define WARPS_O 2
+#endif
+#ifndef WARPS_X
+#define WARPS_X 2
+#endif
+#ifndef STORE_DEPTH
+#define STORE_DEPTH 0
+#endif
+
+#define O_TILE (16 * M_TILES * WARPS_O)
+#define TILE_W (8 * WARPS_X)
+#define TILE_H (N_TILES * (4 / (WARPS_O * WARPS_X)))
+#define PATCH_H (TILE_H + HALO)
+#define PATCH_W (TILE_W + HALO)
+#ifndef PLANE
+#define PLANE ((PATCH_H * PATCH_W + 23) / 32 * 32 + 8)
+#endif
+
+__attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))
+__kernel void conv2d_matrix_tile(__global float *restrict y, const __global float *restrict x0,
+                                 const __global float *restrict x0_table, const __global float *restrict x0_aux,
+                                 const __global float *restrict x1, const __global float *restrict x1_table,
+                                 const __global float *restrict x1_aux, const __global matrix_a *restrict packed,
+                                 const __global float *restrict bias, int bias_first, int bias_per, int x0_first,
+                                 int x0_used, int x0_channels, int x1_channels, int in_height, int in_width, int y_first,
+                                 int y_channels, int out_channels, int out_height, int out_width, int pad_y, int pad_x,
+                                 int groups, int chunk, int accumulate, __local uint *restrict patch) {
+  MATRIX_MEMORY
+  int item = get_local_id(0), lane = item & 31, warp = item >> 5;
+  int warp_o = warp % WARPS_O, warp_x = warp / WARPS_O % WARPS_X, warp_y = warp / (WARPS_O * WARPS_X);
+  int tiles_x = (out_width + TILE_W - 1) / TILE_W, tiles_y = (out_height + TILE_H - 1) / TILE_H;
+  int tile = (int)(get_group_id(0) / groups), group = (int)(get_group_id(0) - (ulong)tile * groups);
+  int tile_row = tile / tiles_x, n = tile_row / tiles_y;
+  int tile_x = (tile - tile_row * tiles_x) * TILE_W, tile_y = (tile_row - n * tiles_y) * TILE_H;
+  int in_channels = x0_used + (X1_MODE >= 0 ? x1_channels : 0);
+  int steps = (in_channels + MATRIX_K - 1) / MATRIX_K;
+  int o_warp = group * O_TILE + warp_o * 16 * M_TILES;
+
+  matrix_c sums[M_TILES][N_TILES];
+#pragma unroll UNROLL
+  for (int m = 0; m < M_TILES; m++) {
+    float start[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      int o = o_warp + 16 * m + C_ROW(lane, 2 * h);
+      start[h] = bias_per > 0 && o < out_channels ? bias[bias_first + o / bias_per] : 0.0f;
+    }
+#pragma unroll UNROLL
+    for (int i = 0; i < N_TILES; i++) sums[m][i] = (matrix_c)(start[0], start[0], start[1], start[1]);
+  }
+
+  // Fragments of the warp's first channels; those of the next sixteen are `tile_step` further.
+  ulong tile_step = (ulong)steps * TAPS * PARTS * 32;
+  const __global matrix_a *from = packed + (ulong)(o_warp / 16) * tile_step + lane;
+  // The fragments that stand for channels beyond the last were not packed: the last are read in their place.
+  int last_tile = (out_channels - 1) / 16 - o_warp / 16;
+  const __local uint *in = patch + B_WORD(lane, 0) * PLANE + warp_y * N_TILES * PATCH_W + warp_x * 8 + B_COLUMN(lane);
+
+  for (int s_begin = 0; s_begin < steps; s_begin += chunk) {
+    int s_count = min(chunk, steps - s_begin);
+    for (int p = 0; p < K; p += WINDOW) {
+      for (int q = 0; q < K; q += WINDOW) {
+        // Everyone has read the last patch.
+        barrier(CLK_LOCAL_MEM_FENCE);
+        int y_begin = tile_y - pad_y + p * DILATION, x_begin = tile_x - pad_x + q * DILATION;
+        for (int w = item / STAGE_LANES; w < 8 * s_count; w += MATRIX_ITEMS / STAGE_LANES) {
+          int c = s_begin * MATRIX_K + w * VALUES;
+          channel first, second;
+          int has_first = c < in_channels, has_second = VALUES == 2 && c + 1 < in_channels;
+          if (has_first) { X_FIND(first, n, c) }
+          if (has_second) { X_FIND(second, n, c + 1) }
+          __local uint *to = patch + ((w >> 3) * PARTS * 8 + (w & 7)) * PLANE;
+          for (int e = item & (STAGE_LANES - 1); e < PATCH_H * PATCH_W; e += STAGE_LANES) {
+            int i = e / PATCH_W, j = e - i * PATCH_W;
+            float a = 0.0f, b = 0.0f;
+            if (has_first) a = X_ELEMENT(first, c, y_begin + i, x_begin + j);
+            if (has_second) b = X_ELEMENT(second, c + 1, y_begin + i, x_begin + j);
+            uint2 words = to_words(a, b);
+            to[e] = words.s0;
+            if (PARTS == 2) to[8 * PLANE + e] = words.s1;
+          }
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+
+        for (int s = 0; s < s_count; s++) {
+          const __global matrix_a *weights = from + (ulong)((s_begin + s) * TAPS + p * K + q) * PARTS * 32;
+          const __local uint *pixels = in + s * PARTS * 8 * PLANE;
+#pragma unroll 1
+          for (int b = 0; b < WINDOW; b++) {
+#pragma unroll UNROLL
+            for (int a = 0; a < WINDOW; a++) {
+              matrix_a w[M_TILES][PARTS];
+#pragma unroll
+              for (int m = 0; m < M_TILES; m++)
+#pragma unroll
+                for (int part = 0; part < PARTS; part++)
+                  w[m][part] = weights[(ulong)min(m, last_tile) * tile_step + ((a * K + b) * PARTS + part) * 32];
+#pragma unroll UNROLL
+              for (int i = 0; i < N_TILES; i++) {
+                const __local uint *at = pixels + (i + a * DILATION) * PATCH_W + b * DILATION;
+                matrix_b x[PARTS];
+#pragma unroll
+                for (int part = 0; part < PARTS; part++)
+                  x[part] = (matrix_b)(at[part * 8 * PLANE], at[part * 8 * PLANE + B_WORD(0, 1) * PLANE]);
+#pragma unroll UNROLL
+                for (int m = 0; m < M_TILES; m++) MATRIX_ADD(sums[m][i], w[m], x)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  ulong y_plane = (ulong)out_height * out_width;
+#pragma unroll
+  for (int m = 0; m < M_TILES; m++) {
+#pragma unroll
+    for (int i = 0; i < N_TILES; i++) {
+      float sum[4] = {sums[m][i].s0, sums[m][i].s1, sums[m][i].s2, sums[m][i].s3};
+      int row = tile_y + warp_y * N_TILES + i, column = tile_x + warp_x * 8 + C_COLUMN(lane, 0);
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        int o = o_warp + 16 * m + C_ROW(lane, 2 * h);
+        if (o >= out_channels || row >= out_height || column >= out_width) continue;
+#if STORE_DEPTH
+        // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d.
+        __global float *to = y + ((ulong)n * (y_channels / 4) + o / 4) * 4 * y_plane +
+                             (ulong)(2 * row + ((o >> 1) & 1)) * 2 * out_width + 2 * column + (o & 1);
+        to[0] = accumulate ? to[0] + sum[2 * h] : sum[2 * h];
+        if (column + 1 < out_width) to[2] = accumulate ? to[2] + sum[2 * h + 1] : sum[2 * h + 1];
+#else
+        __global float *to = y + ((ulong)n * y_channels + y_first + o) * y_plane + (ulong)row * out_width + column;
+        // Rows of an even number of columns are aligned to pairs.
+        if ((out_width & 1) == 0) {
+          __global float2 *pair = (__global float2 *)to;
+          float2 v = (float2)(sum[2 * h], sum[2 * h + 1]);
+          *pair = accumulate ? *pair + v : v;
+        } else {
+          to[0] = accumulate ? to[0] + sum[2 * h] : sum[2 * h];
+          if (column + 1 < out_width) to[1] = accumulate ? to[1] + sum[2 * h + 1] : sum[2 * h + 1];
+        }
+#endif
+      }
+    }
+  }
+}
