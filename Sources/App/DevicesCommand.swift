@@ -22,6 +22,10 @@ struct DevicesCommand: ParsableCommand {
     let local_bytes: Int
     let alignment_bytes: Int
     let kernels_for: String
+    /// Whether the convolutions run on matrix units, why, and what else the compiler takes.
+    let matrix_units: Bool
+    let matrix_reason: String
+    let matrix_notes: [String]
     /// Where the tiles of its convolutions come from.
     let tiles: String
     let available: Bool
@@ -65,7 +69,9 @@ struct DevicesCommand: ParsableCommand {
             alignment       \(device.alignmentBytes) bytes
             kernels for     \(device.deviceClass.rawValue)
             tiles           \(Self.tiles(of: device))
+            matrix units    \(device.findMatrixUnits().described)
           """)
+        for note in device.findMatrixUnits().notes { output.say("                    \(note)") }
       }
       for driver in OpenCLDevice.addedDrivers { output.say("added driver \(driver.library): \(driver.reason)") }
       if devices.isEmpty { output.say("no OpenCL device: no driver is installed, or its devices are not usable") }
@@ -82,12 +88,14 @@ struct DevicesCommand: ParsableCommand {
       try output.write(
         Result(
           devices: devices.map {
-            Device(
+            let found = $0.findMatrixUnits()
+            return Device(
               selector: $0.selector, name: $0.name, platform: $0.platformName, driver: $0.driverVersion,
               version: $0.deviceVersion, kind: $0.kind.rawValue, compute_units: $0.computeUnits,
               memory_bytes: $0.memoryBytes, max_allocation_bytes: $0.maxAllocationBytes, local_bytes: $0.localBytes,
               alignment_bytes: $0.alignmentBytes,
-              kernels_for: $0.deviceClass.rawValue, tiles: Self.tiles(of: $0), available: $0.isAvailable)
+              kernels_for: $0.deviceClass.rawValue, matrix_units: found.units != .none, matrix_reason: found.reason,
+              matrix_notes: found.notes, tiles: Self.tiles(of: $0), available: $0.isAvailable)
           }, cpu: cpu.traits.name, auto: backend.name, reason: reason,
           passed_over: passedOver.map { Rejection(device: $0.device, reason: $0.reason) },
           added_drivers: OpenCLDevice.addedDrivers.map { AddedDriver(library: $0.library, reason: $0.reason) }))

@@ -67,6 +67,7 @@ struct DoctorCommand: ParsableCommand {
       "\(device.selector) \(device.name) (\(device.kind.rawValue))",
       "  driver    \(device.platformName), \(device.driverVersion), \(device.deviceVersion)",
       "  memory    \(formatBytes(device.memoryBytes)), local \(formatBytes(device.localBytes))",
+      "  matrix    \(device.findMatrixUnits().described)",
     ]
   }
 

@@ -82,12 +82,17 @@ func chooseBackend(_ selector: String, precision: Precision = .fp32) throws -> a
   return backend
 }
 
+extension MatrixFinding {
+  /// Whether they are used, and why.
+  var described: String { "\(units == .none ? "units not used" : "units used"): \(reason)" }
+}
+
 /// One line where a device computes more exactly than it was allowed to.
 func noteUnusedPrecision(_ backend: any Backend) {
   guard backend.traits.precision != backend.traits.arithmetic else { return }
   printError(
     "\(backend.name): computes in \(backend.traits.arithmetic.rawValue), not \(backend.traits.precision.rawValue): it has no "
-      + "matrix units that glomseg uses")
+      + "matrix units that glomseg uses\((backend as? OpenCLBackend).map { " (\($0.device.findMatrixUnits().reason))" } ?? "")")
 }
 
 /// A table with columns padded to their widest cell; the first column to the left, the others to the right.

@@ -22,6 +22,12 @@ struct PlanCommand: ParsableCommand {
   var activations: ActivationStorage = .fp32
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
+  @Option(
+    help: """
+      Instead list the kernels that such a device would run, which need not be there: nvidia-matrix (with matrix units), nvidia, \
+      amd, intel, gpu, cpu, or nvidia-emulated. A line each: file, function, items of a group, bytes of local memory, macros.
+      """)
+  var kernels: String?
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 
   private struct Result: Encodable {
@@ -68,6 +74,7 @@ struct PlanCommand: ParsableCommand {
 
   func run() throws {
     try failing {
+      if let kernels { return try list(kernels) }
       let output = try JSONOutput(path: json)
       let backend = try chooseBackend(device, precision: precision)
       var traits = backend.traits
@@ -119,6 +126,19 @@ struct PlanCommand: ParsableCommand {
           fits: fits, largest: report.largest.map { .init(name: $0.name, bytes: $0.byteCount) },
           recomputed: report.recomputed.map { .init(name: $0.name, bytes: $0.byteCount, flops: $0.flops) }))
     }
+  }
+
+  private func list(_ name: String) throws {
+    guard let kernels = KernelList.choices.first(where: { $0.name == name })?.kernels else {
+      let known = KernelList.choices.map(\.name).joined(separator: ", ")
+      throw EngineError.request("there are no kernels for '\(name)'; there are those for: \(known)")
+    }
+    let model = VariableUNet(base: base ?? VariableUNet.base(forPatch: patch))
+    let graphs = [
+      try TrainingGraph(model, batch: microBatch ?? batch, height: patch, width: patch, averages: true).graph,
+      try InferenceGraph(model, batch: microBatch ?? batch, height: patch, width: patch).graph,
+    ]
+    for line in KernelList.lines(graphs, for: kernels, precision: precision) { print(line) }
   }
 
   private func tera(_ flops: Int) -> String { decimals(Double(flops) / 1e12) }

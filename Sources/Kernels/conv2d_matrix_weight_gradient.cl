@@ -94,43 +94,42 @@ __kernel void conv2d_matrix_weight_gradient(
     // Everyone has read the last tile.
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int o = item / STAGE_LANES; o < O_TILE; o += MATRIX_ITEMS / STAGE_LANES) {
-      channel from[VALUES];
-      int there[VALUES];
-#pragma unroll
-      for (int v = 0; v < VALUES; v++) {
-        there[v] = o_begin + o < z_used && tile + v < last;
-        if (there[v])
-          channel_find(&from[v], Z_MODE, z, z_table, z_aux, image[v], z_first + o_begin + o, z_channels,
-                       (ulong)out_height * out_width);
-      }
+      channel from, shifted;
+      int there = o_begin + o < z_used;
+      ulong plane = (ulong)out_height * out_width, jump = (ulong)(image[VALUES - 1] - image[0]) * z_channels * plane;
+      if (there) channel_find(&from, Z_MODE, z, z_table, z_aux, image[0], z_first + o_begin + o, z_channels, plane);
       for (int i = 0; i < TILE_H; i++) {
         float value[2] = {0.0f, 0.0f};
 #pragma unroll
         for (int v = 0; v < VALUES; v++)
-          if (there[v])
-            value[v] = channel_element(Z_MODE, &from[v], z_first + o_begin + o, tile_y[v] + i, tile_x[v] + stage_lane,
+          if (there && tile + v < last) {
+            channel_shift(&shifted, &from, v * jump);
+            value[v] = channel_element(Z_MODE, &shifted, z_first + o_begin + o, tile_y[v] + i, tile_x[v] + stage_lane,
                                        out_height, out_width);
+          }
         uint2 words = to_words(value[0], value[1]);
         z_stage[o * Z_PLANE + i * TILE_W + stage_lane] = words.s0;
         if (PARTS == 2) z_stage[(O_TILE + o) * Z_PLANE + i * TILE_W + stage_lane] = words.s1;
       }
     }
     for (int c = item / STAGE_LANES; c < C_TILE; c += MATRIX_ITEMS / STAGE_LANES) {
-      channel from[VALUES];
-      int there[VALUES];
-#pragma unroll
-      for (int v = 0; v < VALUES; v++) {
-        there[v] = c_begin + c < in_channels && tile + v < last;
-        if (there[v]) { X_FIND(from[v], image[v], c_begin + c) }
+      channel from, shifted;
+      int there = c_begin + c < in_channels;
+      ulong jump = 0;
+      if (there) {
+        X_FIND(from, image[0], c_begin + c)
+        jump = (ulong)(image[VALUES - 1] - image[0]) * X_CHANNELS(from) * ((ulong)in_height * in_width);
       }
       for (int e = stage_lane; e < PATCH_H * PATCH_W; e += STAGE_LANES) {
         int i = e / PATCH_W, j = e - i * PATCH_W;
         float value[2] = {0.0f, 0.0f};
 #pragma unroll
         for (int v = 0; v < VALUES; v++)
-          if (there[v])
-            value[v] = X_ELEMENT(from[v], c_begin + c, tile_y[v] - pad_y + p * DILATION + i,
+          if (there && tile + v < last) {
+            channel_shift(&shifted, &from, v * jump);
+            value[v] = X_ELEMENT(shifted, c_begin + c, tile_y[v] - pad_y + p * DILATION + i,
                                  tile_x[v] - pad_x + q * DILATION + j);
+          }
         uint2 words = to_words(value[0], value[1]);
         x_stage[c * X_PLANE + e] = words.s0;
         if (PARTS == 2) x_stage[(C_TILE + c) * X_PLANE + e] = words.s1;

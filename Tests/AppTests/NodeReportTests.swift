@@ -89,14 +89,43 @@ import Testing
   @Test func stepsStandBesideEachOther() {
     var ours = SectionRecord(name: "step-256", title: "", outcome: .done)
     let size: [String: Any] = ["patch": 256, "base": 16, "batch": 16]
-    ours.results = [size.merging(["device": "d", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20, "launches": 12, "seconds_enqueue": 0.0025]) { $1 }]
+    ours.results = [size.merging(["device": "d", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20, "launches": 12, "seconds_enqueue": 0.0025, "error": 2e-7]) { $1 }]
     var theirs = SectionRecord(name: "torch-256", title: "", outcome: .done)
     let torch: [String: Any] = ["framework": "pytorch", "version": "2", "precision": "tf32", "memory_format": "channels_last"]
     theirs.results = [size.merging(torch) { $1 }.merging(["compile": true, "seconds_median": 1.0]) { $1 }]
     let rows = ReportSummary.steps([ours, theirs])
-    #expect(rows.map { $0[3] } == ["", "2.00"])
-    #expect(rows.map { $0[5] } == ["12 in 2.500 ms", ""])
+    #expect(rows.map { $0[3] } == ["2.0e-07", ""])
+    #expect(rows.map { $0[4] } == ["", "2.00"])
+    #expect(rows.map { $0[6] } == ["12 in 2.500 ms", ""])
     #expect(rows[1][0] == "PyTorch 2, tf32, channels_last, compiled")
+  }
+
+  /// PyTorch's TF32 stands beside ours, not beside fp32; the first step of a precision is the device's own kernels'.
+  @Test func precisionsAreComparedWithTheirLike() {
+    let size: [String: Any] = ["patch": 256, "base": 16, "batch": 16]
+    func record(_ name: String, _ more: [String: Any]) -> SectionRecord {
+      var record = SectionRecord(name: name, title: "", outcome: .done)
+      record.results = [size.merging(more) { $1 }]
+      return record
+    }
+    let rows = ReportSummary.steps([
+      record("step-256", ["arithmetic": "fp32", "precision": "fp32", "seconds_median": 0.5]),
+      record("step-256-tf32", ["arithmetic": "tf32", "precision": "tf32", "seconds_median": 0.25]),
+      record("step-256-without-units", ["arithmetic": "fp32", "precision": "fp32", "seconds_median": 0.8]),
+      record("torch-256", ["framework": "pytorch", "precision": "tf32", "seconds_median": 1.0]),
+      record("torch-256", ["framework": "pytorch", "precision": "fp32", "seconds_median": 1.0]),
+    ])
+    #expect(rows.map { $0[4] } == ["", "", "", "4.00", "2.00"])
+  }
+
+  @Test func onePrecisionIsEnoughWithoutMatrixUnits() {
+    var devices = SectionRecord(name: "devices", title: "", outcome: .done)
+    devices.results = [
+      ["devices": [["selector": "opencl:0:0", "matrix_units": false, "matrix_reason": "none"], ["selector": "opencl:1:0", "matrix_units": true]]]
+    ]
+    #expect(ReportPlan.noMatrixUnits([devices], "opencl:0:0")?.contains("none") == true)
+    #expect(ReportPlan.noMatrixUnits([devices], "opencl:1:0") == nil)
+    #expect(ReportPlan.noMatrixUnits([], "cpu") != nil)
   }
 
   @Test(arguments: [("90s", 90.0), ("8m", 480), ("1h", 3600), ("45", 45), ("1.5m", 90)])

@@ -54,7 +54,7 @@ import Testing
   /// Whatever a table says, no launch asks for more local memory than the device has.
   @Test(arguments: DeviceClass.allCases) func noTableAsksForMoreThanThereIs(_ deviceClass: DeviceClass) throws {
     let graph = try TrainingGraph(VariableUNet(base: 64), batch: 1, height: 512, width: 512).graph
-    var device = Coverage.imaginaryDevice(deviceClass)
+    var device = Coverage.imaginaryDevice(KernelChoice(deviceClass))
     if deviceClass != .cpu { device.localBytes = 48 << 10 }
     for table in [Self.table(deviceClass, \.first), Self.table(deviceClass, \.last)] {
       device.chosenTiles = table

@@ -1,3 +1,4 @@
+import Engine
 import Foundation
 
 /// The sections of a node's report, in the order of what one would miss most.
@@ -21,13 +22,52 @@ struct ReportPlan {
 
   /// Everything else, on one device.
   func sections(device: String) -> [ReportSection] {
-    measured(device) + torch(compiled: false) + proof(device) + training(device) + operations(device) + torch(compiled: true)
+    measured(device) + torch(compiled: false) + proof(device) + precisions(device) + training(device) + operations(device) + torch(compiled: true)
   }
 
-  private func step(_ size: BenchSize.Values, steps: Int, seconds: Double, _ device: String) -> [String] {
+  private func step(
+    _ size: BenchSize.Values, steps: Int, seconds: Double, _ device: String, _ precision: Precision = .fp32
+  ) -> [String] {
     glomseg(
       "bench", "step", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)", "--steps", "\(steps)",
-      "--seconds", String(format: "%.1f", seconds), "--device", device, "--json", "-")
+      "--seconds", String(format: "%.1f", seconds), "--device", device, "--precision", precision.rawValue, "--json", "-")
+  }
+
+  /// Checks and steps in each lower precision, and without matrix units: where there are some that glomseg uses.
+  private func precisions(_ device: String) -> [ReportSection] {
+    let reason: ([SectionRecord]) -> String? = { Self.noMatrixUnits($0, device) }
+    func name(_ precision: Precision) -> String { precision.rawValue }
+    let lower = Precision.allCases.filter { $0 != .fp32 }
+    let checks = lower.map { precision in
+      ReportSection(
+        name: "check-\(name(precision))", title: "Check of convolutions in \(name(precision))",
+        commands: [
+          glomseg(
+            "check", "--device", device, "--precision", name(precision), "--filter", "convolution", "--seconds",
+            String(format: "%.0f", max(1, share(0.04))), "--json", "-")
+        ], most: share(0.08), reasonToSkip: reason)
+    }
+    let steps = BenchSize.standard.flatMap { size in
+      lower.map { precision in
+        ReportSection(
+          name: "step-\(size.patch)-\(name(precision))", title: "Training step, \(size.description), \(name(precision))",
+          commands: [step(size, steps: 20, seconds: share(0.03), device, precision)], most: share(0.1), reasonToSkip: reason)
+      } + [
+        ReportSection(
+          name: "step-\(size.patch)-without-units", title: "Training step, \(size.description), fp32 without matrix units",
+          commands: [step(size, steps: 20, seconds: share(0.03), device + "@nvidia")], most: share(0.1), reasonToSkip: reason)
+      ]
+    }
+    return steps + checks
+  }
+
+  /// Why one precision is enough; nil where the chosen device has matrix units that are used.
+  static func noMatrixUnits(_ records: [SectionRecord], _ device: String) -> String? {
+    if device.contains("@nvidia-emulated") { return nil }
+    let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
+    let chosen = found.first { $0["selector"] as? String == device }
+    if chosen?["matrix_units"] as? Bool == true { return nil }
+    return "\(device) computes every precision in fp32: \(chosen?["matrix_reason"] as? String ?? "it has no matrix units that are used")"
   }
 
   private func measured(_ device: String) -> [ReportSection] {

@@ -20,7 +20,8 @@ enum ReportSummary {
     }
   }
 
-  /// glomseg's steps, then PyTorch's of the same size with the ratio of their times.
+  /// glomseg's steps with their errors, and PyTorch's of the same size with the ratio of their times: to glomseg's of the same
+  /// precision, else to its fp32.
   static func steps(_ records: [SectionRecord]) -> [[String]] {
     let results = records.filter { $0.name.hasPrefix("step") || $0.name.hasPrefix("torch") }.flatMap(\.results)
     var ours: [String: Double] = [:]
@@ -28,20 +29,26 @@ enum ReportSummary {
     for object in results {
       guard let seconds = number(object, "seconds_median") else { continue }
       var name = "glomseg, \(object["device"] ?? "?")"
+      let precision = object["precision"] as? String ?? "fp32"
       var ratio = ""
+      var error = ""
       if object["framework"] is String {
         let compiled = object["compile"] as? Bool == true ? ", compiled" : ""
         name = "PyTorch \(object["version"] ?? "?"), \(object["precision"] ?? "?"), \(object["memory_format"] ?? "?")\(compiled)"
-        ratio = ours[size(object)].map { String(format: "%.2f", seconds / $0) } ?? ""
+        ratio = (ours[size(object) + precision] ?? ours[size(object) + "fp32"]).map { String(format: "%.2f", seconds / $0) } ?? ""
       } else {
-        ours[size(object)] = seconds
+        let arithmetic = object["arithmetic"] as? String ?? precision
+        name += ", \(arithmetic)"
+        // The device's own kernels come first; others are there to compare.
+        ours[size(object) + arithmetic] = ours[size(object) + arithmetic] ?? seconds
+        error = number(object, "error").map { String(format: "%.1e", $0) } ?? ""
       }
       let bytes = number(object, "peak_device_bytes") ?? number(object, "peak_bytes_planned")
       let launches = number(object, "launches").map { count in
         "\(Int(count)) in \(milliseconds(number(object, "seconds_enqueue") ?? 0)) ms"
       }
       rows.append(
-        [name, size(object), decimals(seconds), ratio, bytes.map { formatBytes(Int($0)) } ?? "", launches ?? ""])
+        [name, size(object), decimals(seconds), error, ratio, bytes.map { formatBytes(Int($0)) } ?? "", launches ?? ""])
     }
     return rows
   }

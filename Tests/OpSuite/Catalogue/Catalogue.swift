@@ -7,7 +7,7 @@ public enum Catalogue {
 
   /// Every case but the large ones; the convolutions last, whose kernels take a slow compiler longest.
   public static let all: [OpCase] =
-    batchNorms + groupNorms + materializations + halves + activations + pools + concatenations + groupSums + losses + optimizers + averages + sums + roofs
+    batchNorms + groupNorms + materializations + halves + activations + pools + concatenations + groupSums + losses + optimizers + averages + sums + roofs + matrixProducts
     + transposedConvolutions + convolutions
 
   /// What breaks only at size: gigabytes of memory and minutes each.

@@ -173,6 +173,9 @@ extension Catalogue {
     }
     + [1, 15, 16, 17, 4095, 4096, 4097, 1_000_003].map { OpCase(SumOfSquaresCase(count: $0), seed: 2) }
 
+  static let matrixProducts: [OpCase] =
+    [OpCase(MatrixProductCase(), tier: .quick)] + [32, 48, 256].map { OpCase(MatrixProductCase(k: $0), seed: 2) }
+
   static let roofs: [OpCase] =
     [OpCase(RoofCase(), tier: .quick), OpCase(RoofCase(count: 300, rounds: 3), tier: .quick)]
     + [1, 127, 128, 129, 255, 256, 257, 4097].flatMap { count in

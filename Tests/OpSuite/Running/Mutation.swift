@@ -144,7 +144,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("(2 * ((lane) & 3) + ((i) & 1))", "(((lane) & 3) + 4 * ((i) & 1))")),
     Mutation(
       "one of three products left out", in: "matrix.clh", caughtBy: "convolution/", as: .emulated,
-      ("sum = MATRIX_PRODUCT(sum, (a)[0], (b)[1]);", "sum = sum;")),
+      ("product = MATRIX_PRODUCT(product, (a)[0], (b)[1]);", "product = product;")),
     Mutation(
       "what bf16 leaves taken from the wrong number", in: "matrix.clh", caughtBy: "convolution/", as: .emulated,
       precision: .fp32Fast, ("first - as_float(words.s0 << 16)", "first - as_float(words.s0 & 0xffff0000u)")),
@@ -159,8 +159,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       precision: .tf32, ("to[0] = accumulate ? to[0] + sum[2 * h] : sum[2 * h];\n          if", "if")),
     Mutation(
       "a pair's second tile of another slice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/",
-      as: .emulated, precision: .bf16, ("z_used && tile + v < last", "z_used && tile + v < tiles"),
-      ("in_channels && tile + v < last", "in_channels && tile + v < tiles")),
+      as: .emulated, precision: .bf16, ("there && tile + v < last", "there && tile + v < tiles")),
     Mutation(
       "a shared row summed twice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/", as: .emulated,
       precision: .tf32, ("int i = row + share;", "int i = row;")),

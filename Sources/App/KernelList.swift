@@ -1,0 +1,32 @@
+import Engine
+
+/// The kernels that a step's plan launches on a device that need not be there: one line each, for compilers and assemblers.
+enum KernelList {
+  /// Names that `--kernels` takes.
+  static let choices: [(name: String, kernels: KernelChoice)] =
+    [("nvidia-matrix", .matrix)] + KernelChoice.all.map { ($0.description, $0) }
+
+  /// Distinct launches, each "FILE FUNCTION ITEMS LOCAL MACRO=VALUE…": work-items of a group (0: the driver's choice), and bytes of
+  /// local memory that arguments ask for.
+  static func lines(_ graphs: [Graph], for kernels: KernelChoice, precision: Precision) -> [String] {
+    // An H100, as far as launches depend on it.
+    var device = DeviceTraits(
+      kind: .openCL, deviceClass: kernels.deviceClass, name: "imaginary", computeUnits: 132, localBytes: 48 << 10,
+      alignmentBytes: 128, maxAllocationBytes: 20 << 30, memoryBytes: 80 << 30)
+    (device.precision, device.matrixUnits) = (precision, kernels.matrixUnits)
+    var lines: Set<String> = []
+    for graph in graphs {
+      for node in graph.nodes {
+        for launch in node.operation.launches(graph.io(node), device) {
+          let local = launch.arguments.reduce(0) { sum, argument in
+            if case .local(let bytes) = argument.value { sum + bytes } else { sum }
+          }
+          let macros = launch.defines.map { "\($0.name)=\($0.value)" }
+          lines.insert(
+            ([launch.file, launch.function, "\(launch.local?.reduce(1, *) ?? 0)", "\(local)"] + macros).joined(separator: " "))
+        }
+      }
+    }
+    return lines.sorted()
+  }
+}

@@ -1,0 +1,183 @@
+internal import CLBridge
+import Randomness
+
+/// What was found of a device's matrix units.
+public struct MatrixFinding: Sendable, Equatable {
+  /// What the kernels use.
+  public let units: MatrixUnits
+  /// Why: one line.
+  public let reason: String
+  /// What else the compiler took or refused, a line each: nothing relies on it.
+  public let notes: [String]
+
+  /// As it is kept between processes.
+  var text: String { (["\(units.rawValue)", reason] + notes).joined(separator: "\n") }
+
+  init(_ units: MatrixUnits, _ reason: String, notes: [String] = []) {
+    func line(_ text: String) -> String { String(text.map { $0.isNewline ? " " : $0 }) }
+    (self.units, self.reason, self.notes) = (units, line(reason), notes.map(line))
+  }
+
+  init?(text: String) {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    guard lines.count >= 2, let value = Int(lines[0]), let units = MatrixUnits(rawValue: value) else { return nil }
+    self.init(units, lines[1], notes: Array(lines[2...]))
+  }
+}
+
+/// Finds out whether a device's matrix units can be used from its OpenCL: builds and runs a product of each precision, compares
+/// it with double precision, and keeps the answer per device and driver. Nothing else decides; it never throws.
+enum MatrixProbe {
+  /// - Parameters:
+  ///   - device: of any class.
+  ///   - store: where the answer is kept; nil asks the device each time.
+  static func find(_ device: OpenCLDevice, store: KernelStore?) -> MatrixFinding {
+    guard device.deviceClass == .nvidia else {
+      return MatrixFinding(.none, "there are kernels for those of NVIDIA's GPUs alone")
+    }
+    let key = Array(
+      (["matrix probe 1", device.platformVersion, device.name, device.deviceVersion, device.driverVersion] + Precision.allCases.map(\.rawValue)
+        + ["matrix.clh", "matrix_product.cl", "prelude.clh"].map { ProgramCache.source($0) ?? "" }).joined(separator: "\n").utf8)
+    if let kept = store?.binary(for: key).flatMap({ MatrixFinding(text: String(decoding: $0, as: UTF8.self)) }) { return kept }
+    let found = ask(device)
+    store?.keep(Array(found.text.utf8), for: key)
+    return found
+  }
+
+  /// Asks the device, whatever its class.
+  static func ask(_ device: OpenCLDevice) -> MatrixFinding {
+    do throws(EngineError) {
+      let builder = try Builder(device)
+      // Another compiler may give up on the whole process where it meets NVIDIA's instructions.
+      guard builder.builds("#ifndef __NV_CL_C_VERSION\n#error another compiler\n#endif\n__kernel void f(void) {}\n") == nil else {
+        return MatrixFinding(.none, "its compiler is not NVIDIA's")
+      }
+      let notes = instructions.map { name, body in
+        builder.builds("__kernel void f(__global uint *y, __local uint *m) {\n\(body)\n}\n").map { "\(name): refused, \($0)" }
+          ?? "\(name): builds"
+      }
+      if let problem = problem(of: device, as: .matrix) { return MatrixFinding(.none, problem, notes: notes) }
+      return MatrixFinding(.nvidia, "mma.sync gives right products in every precision", notes: notes)
+    } catch { return MatrixFinding(.none, "\(error)") }
+  }
+
+  /// What is wrong with a product, in any precision; nil where all are right.
+  static func problem(
+    of device: OpenCLDevice, as kernels: KernelChoice, edit: ProgramCache.SourceEdit? = nil
+  ) -> String? {
+    for precision in Precision.allCases {
+      do throws(EngineError) {
+        let backend = try OpenCLBackend(device, as: kernels, precision: precision, edit: edit)
+        if let error = try excess(backend) {
+          return "a product in \(precision.rawValue) is off by \(error) times what is allowed"
+        }
+      } catch { return "a product in \(precision.rawValue): \(brief("\(error)"))" }
+    }
+    return nil
+  }
+
+  /// The largest error as a part of what is allowed, where that is more than 1. Allowed is, of Σ|a||b|, what rounding both
+  /// operands of each product gives, and a unit in the last place of fp32 for each of the sums.
+  private static func excess(_ backend: OpenCLBackend) throws(EngineError) -> Double? {
+    let k = 64
+    var graph = Graph()
+    let a = graph.source("a", Shape(1, 1, 16, k), .input)
+    let b = graph.source("b", Shape(1, 1, k, 8), .input)
+    let y = try graph.apply(MatrixProduct(), [a, b])[0]
+    graph.keep(y)
+    let layout = StateLayout()
+    let executable = try backend.load(Plan(graph, layout: layout, for: backend.traits), state: backend.makeState(layout, slabs: []))
+    var random = RandomSource(state: 5)
+    let left = (0..<16 * k).map { _ in Float(random.unit() * 2 - 1) }
+    let right = (0..<k * 8).map { _ in Float(random.unit() * 2 - 1) }
+    try executable.write(left, to: a)
+    try executable.write(right, to: b)
+    try executable.runAll()
+    let got = try executable.read(y)
+    let unit = 2 * backend.traits.precision.unitRoundoff + 0x1p-23 * Double(k / 8)
+    var worst = 0.0
+    for row in 0..<16 {
+      for column in 0..<8 {
+        var (sum, size) = (0.0, 0.0)
+        for i in 0..<k {
+          let product = Double(left[row * k + i]) * Double(right[i * 8 + column])
+          (sum, size) = (sum + product, size + abs(product))
+        }
+        let error = abs(Double(got[row * 8 + column]) - sum) / (unit * size)
+        worst = max(worst, error.isNaN ? .infinity : error)
+      }
+    }
+    return worst > 1 ? worst : nil
+  }
+
+  /// Instructions that faster kernels could use, to be reported.
+  private static let instructions: [(name: String, body: String)] = [
+    (
+      "ldmatrix",
+      """
+      uint a, b, c, d;
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                   : "=r"(a), "=r"(b), "=r"(c), "=r"(d) : "r"((uint)(size_t)m));
+      y[get_local_id(0)] = a + b + c + d;
+      """
+    ),
+    (
+      "cp.async",
+      """
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"((uint)(size_t)m), "l"(y) : "memory");
+      asm volatile("cp.async.wait_all;" : : : "memory");
+      y[get_local_id(0)] = m[get_local_id(0)];
+      """
+    ),
+    (
+      "shfl.sync",
+      """
+      uint v = get_local_id(0);
+      asm volatile("shfl.sync.bfly.b32 %0, %0, 1, 31, 0xffffffff;" : "+r"(v));
+      y[get_local_id(0)] = v;
+      """
+    ),
+    ("wgmma.fence", "asm volatile(\"wgmma.fence.sync.aligned;\" : : : \"memory\");\ny[0] = 0;"),
+  ]
+
+  /// The line of a compiler's log that says what is wrong, else the first.
+  private static func brief(_ log: String) -> String {
+    let lines = log.split(whereSeparator: \.isNewline)
+    return String((lines.first { $0.contains("error") } ?? lines.first ?? "").prefix(200))
+  }
+
+  /// Builds programs that nobody runs.
+  private struct Builder {
+    let call: OpenCLCall
+    let context: OpenCLContext
+    let device: OpenCLDevice
+
+    init(_ device: OpenCLDevice) throws(EngineError) {
+      self.device = device
+      call = OpenCLCall(device: device.name, faults: nil)
+      context = try OpenCLContext(device: device.raw, call)
+    }
+
+    /// What the compiler says against a text; nil where it takes it.
+    func builds(_ text: String) -> String? {
+      do throws(EngineError) {
+        let program = try OpenCLProgram(context, sources: [text], call)
+        var raw: cl_device_id? = device.raw
+        do throws(EngineError) {
+          try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &raw, ProgramCache.options, nil, nil) }
+        } catch {
+          var out: UnsafeMutablePointer<CChar>?
+          guard clb_build_log(program.raw, device.raw, &out) == CL_SUCCESS, let out else { return "\(error)" }
+          defer { clb_free(out) }
+          return MatrixProbe.brief(String(cString: out))
+        }
+        return nil
+      } catch { return "\(error)" }
+    }
+  }
+}
+
+extension OpenCLDevice {
+  /// What is known, or found now, of its matrix units: on an NVIDIA GPU the first time takes a second.
+  public func findMatrixUnits() -> MatrixFinding { MatrixProbe.find(self, store: givesBinaries ? KernelStore.ofUser() : nil) }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import Testing
+
+@testable import Engine
+
+/// The probe of matrix units, on a device that has none: it refuses with a reason, and notices wrong products.
+@Suite(.serialized) struct MatrixProbeTests {
+  private func device() throws -> OpenCLDevice { try #require(OpenCLDevice.all().first, "no OpenCL device was found") }
+
+  @Test func anotherCompilerIsRefused() throws {
+    let found = MatrixProbe.ask(try device())
+    #expect(found.units == .none)
+    #expect(found.reason == "its compiler is not NVIDIA's")
+  }
+
+  @Test func anotherClassIsNotAsked() throws {
+    let found = try device().findMatrixUnits()
+    #expect(found.units == .none)
+    #expect(found.reason.contains("NVIDIA"))
+    #expect(try OpenCLBackend(device()).traits.matrixUnits == .none)
+  }
+
+  @Test func rightProductsPass() throws { #expect(MatrixProbe.problem(of: try device(), as: .emulated) == nil) }
+
+  /// Faults in a fragment's layout, in its rounding, and a kernel that does not build.
+  @Test(arguments: [
+    ("8 * ((r) & 1)", "8 * ((r) >> 1)", "fp32 is off by"), ("product = MATRIX_PRODUCT(product, (a)[0], (b)[1]);", "product = product;", "fp32 is off by"),
+    ("+ 0x7fffu", "+ 0x7fffffu", "fp32-fast is off by"), ("typedef uint4 matrix_a;", "typedef uint5 matrix_a;", "fp32: "),
+  ])
+  func wrongProductsAreRefused(_ find: String, _ replace: String, _ words: String) throws {
+    let text = try #require(ProgramCache.source("matrix.clh"))
+    try #require(text.contains(find))
+    let problem = MatrixProbe.problem(of: try device(), as: .emulated) { file, text in
+      file == "matrix.clh" ? text.replacing(find, with: replace) : text
+    }
+    #expect(problem?.contains(words) == true, "\(problem ?? "no problem")")
+  }
+
+  @Test func answersAreKept() throws {
+    let finding = MatrixFinding(.nvidia, "it\nworks", notes: ["ldmatrix: builds"])
+    #expect(finding.reason == "it works")
+    #expect(MatrixFinding(text: finding.text) == finding)
+    #expect(MatrixFinding(text: "") == nil)
+    #expect(MatrixFinding(text: "9\nno such units") == nil)
+  }
+}
