@@ -128,6 +128,21 @@ import Testing
     #expect(ReportPlan.noMatrixUnits([], "cpu") != nil)
   }
 
+  /// What a slow machine has no time for does not take the time of what comes after it.
+  @Test func sectionsThatCannotComeToAnythingAreSkipped() throws {
+    let sections = ReportPlan(program: "/no/glomseg", budget: 100, folder: "/no").sections(device: "cpu")
+    func reason(_ name: String, _ record: SectionRecord?) throws -> String? {
+      try #require(sections.first { $0.name == name }).reasonToSkip(record.map { [$0] } ?? [])
+    }
+    var step = SectionRecord(name: "step-2048", title: "", outcome: .cut)
+    for name in ["memory-2048", "step-2048-largest"] { #expect(try reason(name, step) == "there is no result of 'step-2048'") }
+    step.outcome = .done
+    step.results = [["seconds_median": 0.1]]
+    for name in ["memory-2048", "step-2048-largest"] { #expect(try reason(name, step) == nil) }
+    step.results = [["seconds_median": 20.0]]
+    #expect(try reason("memory-2048", step) == nil && reason("step-2048-largest", step)?.contains("20.000 s") == true)
+  }
+
   @Test(arguments: [("90s", 90.0), ("8m", 480), ("1h", 3600), ("45", 45), ("1.5m", 90)])
   func budgetsHaveUnits(_ text: String, _ seconds: Double) {
     #expect(NodeReportCommand.Budget(argument: text)?.seconds == seconds)

@@ -41,10 +41,10 @@ public final class StepBenchmark {
     residentBefore = ProcessMemory.residentBytes()
     let start = monotonicSeconds()
     if inference {
-      let graph = try InferenceGraph(model, batch: batch, height: patch, width: patch)
-      let plan = try Plan(graph.graph, layout: graph.layout, for: backend.traits)
+      let (graph, plan) = try InferenceGraph.plan(
+        model, batch: batch, height: patch, width: patch, on: backend.traits, named: backend.name,
+        within: memoryLimit.bytes(on: backend))
       runs = 1
-      try plan.requireFit(within: memoryLimit.bytes(on: backend), purpose: "inference of \(batch) x \(patch) x \(patch) at base \(model.base) on \(backend.name)")
       let state = try backend.makeState(graph.layout, slabs: InferenceGraph.slabs)
       let weights = (0..<graph.layout.count(of: .parameters)).map { _ in Float(random.unit() - 0.5) * 0.1 }
       try state.write(weights, to: .parameters)

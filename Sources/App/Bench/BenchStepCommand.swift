@@ -18,6 +18,7 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
   @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory.")
   var activations: ActivationStorage = .fp32
+  @Flag(help: "Take the largest batch that fits with nothing computed again, instead of --batch.") var largestBatch = false
   @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit = .automatic
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
   @Option(help: "Seconds after which no further step is timed; one is.") var seconds: Double?
@@ -31,13 +32,23 @@ struct BenchStepCommand: ParsableCommand {
   func run() throws { try failing { try measure() } }
 
   func validate() throws {
+    if largestBatch, inference || microBatch != nil {
+      throw ValidationError("--largest-batch is of a training step whose batch is one run.")
+    }
     if let microBatch, microBatch < 1 { throw ValidationError("--micro-batch should be at least 1.") }
   }
 
   private func measure() throws {
     let output = try JSONOutput(path: json)
-    let size = size.asked ?? BenchSize.standard[0]
+    var size = size.asked ?? BenchSize.standard[0]
     let backend = try chooseBackend(device, precision: precision)
+    if largestBatch {
+      let shape = TrainingShape(
+        VariableUNet(base: size.base), batch: 1, height: size.patch, width: size.patch, activations: activations)
+      // Where not even one fits, the step says what would.
+      let most = shape.largestBatch(backend.traits, within: memoryLimit.bytes(on: backend)) ?? 1
+      size = BenchSize.Values(patch: size.patch, base: size.base, batch: most)
+    }
     let benchmark = try StepBenchmark(
       patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, activations: activations,
       memoryLimit: memoryLimit,

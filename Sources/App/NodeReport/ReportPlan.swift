@@ -22,7 +22,13 @@ struct ReportPlan {
 
   /// Everything else, on one device.
   func sections(device: String) -> [ReportSection] {
-    measured(device) + torch(compiled: false) + proof(device) + precisions(device) + training(device) + operations(device) + torch(compiled: true)
+    measured(device) + torch(compiled: false) + proof(device) + precisions(device) + training(device) + largest(device)
+      + operations(device) + torch(compiled: true)
+  }
+
+  /// Why a section makes no sense where another came to nothing.
+  private func failed(_ name: String) -> ([SectionRecord]) -> String? {
+    { records in records.contains { $0.name == name && $0.outcome == .done } ? nil : "there is no result of '\(name)'" }
   }
 
   private func step(
@@ -76,11 +82,12 @@ struct ReportPlan {
         name: "step-\(size.patch)", title: "Training step, \(size.description)",
         commands: [step(size, steps: 20, seconds: share(0.05), device)], most: share(0.15))
     }
-    // A second process, because the first one's compiling takes memory too.
+    // A second process, because the first one's compiling takes memory too; none where one was not enough for a step.
     let memory = BenchSize.standard.map { size in
       ReportSection(
         name: "memory-\(size.patch)", title: "Memory planned and measured, \(size.description)",
-        commands: [step(size, steps: 2, seconds: share(0.02), device)], most: share(0.1), watchesMemory: true)
+        commands: [step(size, steps: 2, seconds: share(0.02), device)], most: share(0.1), watchesMemory: true,
+        reasonToSkip: failed("step-\(size.patch)"))
     }
     let roof = ReportSection(
       name: "roof", title: "Roof",
@@ -91,21 +98,43 @@ struct ReportPlan {
     return [doctor, roof] + steps + memory
   }
 
+  /// The largest full-size batch that fits: where a batch of one is quick, for a large one takes as much longer.
+  private func largest(_ device: String) -> [ReportSection] {
+    let size = BenchSize.standard[1]
+    let slow = share(0.005)
+    return [
+      ReportSection(
+        name: "step-\(size.patch)-largest", title: "Training step, base \(size.base), the largest batch of \(size.patch) x \(size.patch) that fits",
+        commands: [step(size, steps: 5, seconds: share(0.05), device) + ["--largest-batch"]], most: share(0.15),
+        watchesMemory: true,
+        reasonToSkip: { records in
+          let one = records.first { $0.name == "step-\(size.patch)" }?.results.first
+          guard let seconds = (one?["seconds_median"] as? NSNumber)?.doubleValue else {
+            return "there is no result of 'step-\(size.patch)'"
+          }
+          return seconds > slow ? "one image takes \(decimals(seconds)) s, so that more would take too long" : nil
+        })
+    ]
+  }
+
+  /// Golden files beside the program, as in the bundle.
+  private var golden: [String] {
+    let folder = URL(fileURLWithPath: program).deletingLastPathComponent().appendingPathComponent("golden").path
+    return FileManager.default.fileExists(atPath: folder) ? ["--golden", folder] : []
+  }
+
   private func proof(_ device: String) -> [ReportSection] {
     [
       ReportSection(
         name: "check", title: "Check against the reference",
         commands: [
-          glomseg("check", "--device", device, "--fuzz", "40", "--seconds", String(format: "%.0f", share(0.2)), "--json", "-")
+          glomseg("check", "--device", device, "--fuzz", "40", "--seconds", String(format: "%.0f", share(0.2)), "--json", "-") + golden
         ], most: share(0.3))
     ]
   }
 
   private func training(_ device: String) -> [ReportSection] {
     let (data, run) = (folder + "/training/data", folder + "/training/run")
-    func failed(_ name: String) -> ([SectionRecord]) -> String? {
-      { records in records.contains { $0.name == name && $0.outcome == .done } ? nil : "there is no result of '\(name)'" }
-    }
     return [
       ReportSection(
         name: "training-data", title: "Synthetic data",

@@ -60,11 +60,12 @@ public final class TrainingSession {
     self.adam = adam
     let (traits, limit) = (backend.traits, memoryLimit.bytes(on: backend))
     limitBytes = limit
-    let (graph, plan) = try shape.plan(on: traits, within: limit, loss: loss, adam: adam)
-    try plan.requireFit(
-      within: limit,
-      purpose: "a training step of \(shape.microBatch) x \(height) x \(width) at base \(model.base) on \(backend.name)",
-      wayOut: shape.advice(traits, within: limit))
+    let purpose = "a training step of \(shape.microBatch) x \(height) x \(width) at base \(model.base) on \(backend.name)"
+    let (graph, plan): (TrainingGraph, Plan)
+    do throws(EngineError) {
+      (graph, plan) = try shape.plan(on: traits, within: limit, loss: loss, adam: adam)
+      try plan.requireFit(within: limit, purpose: purpose, wayOut: shape.advice(traits, within: limit))
+    } catch { throw error.withWayOut(purpose, shape.advice(traits, within: limit)) }
     layout = graph.layout
     state = try backend.makeState(layout, slabs: plan.usesSlabs.union(InferenceGraph.slabs))
     training[shape.microBatch] = (graph, try backend.load(plan, state: state, reusing: nil))
@@ -247,10 +248,9 @@ public final class InferenceSession {
   public func predict(_ images: [Float], shape: Shape) throws(EngineError) -> [Float] {
     if loaded?.shape != shape {
       loaded = nil
-      let graph = try InferenceGraph(model, batch: shape.n, height: shape.h, width: shape.w)
-      let plan = try Plan(graph.graph, layout: layout, for: backend.traits)
-      try plan.requireFit(
-        backend.traits, purpose: "inference of \(shape.n) x \(shape.h) x \(shape.w) at base \(model.base) on \(backend.name)")
+      let (graph, plan) = try InferenceGraph.plan(
+        model, batch: shape.n, height: shape.h, width: shape.w, on: backend.traits, named: backend.name,
+        within: backend.traits.memoryBytes > 0 ? backend.traits.memoryBytes : .max)
       loaded = (shape, graph, try backend.load(plan, state: state, reusing: nil))
     }
     guard let loaded else { return [] }

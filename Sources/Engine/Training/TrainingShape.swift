@@ -52,16 +52,12 @@ public struct TrainingShape: Sendable, Equatable {
 
   /// The largest batch, micro-batch, patch or base that would fit, each alone changed, in a command's options.
   public func advice(_ device: DeviceTraits, within limitBytes: Int) -> String {
-    /// The largest of `first`, `first` + `step`… below `end` that fits: more never takes less.
     func largest(_ first: Int, _ end: Int, step: Int, _ change: (inout TrainingShape, Int) -> Void) -> Int? {
-      var (low, high) = (-1, max(0, (end - first + step - 1) / step))
-      while high - low > 1 {
-        let middle = (low + high) / 2
+      largestFitting(first, end, step: step) { value in
         var other = self
-        change(&other, first + middle * step)
-        if other.fits(device, within: limitBytes) { low = middle } else { high = middle }
+        change(&other, value)
+        return other.fits(device, within: limitBytes)
       }
-      return low < 0 ? nil : first + low * step
     }
     var ways: [String] = []
     if batch > 1, let most = largest(1, microBatch, step: 1, { $0.microBatch = $1 }) { ways.append("--micro-batch \(most)") }
@@ -73,6 +69,84 @@ public struct TrainingShape: Sendable, Equatable {
       ways.append("--patch \(most)")
     }
     if let most = largest(2, base, step: 2, { $0.base = $1 }) { ways.append("--base \(most)") }
-    return ways.isEmpty ? "nothing smaller fits either" : "would fit: \(ways.joined(separator: ", or "))"
+    return wayOut(ways, batch: batch)
   }
+
+  /// The largest batch of one run that fits without anything computed again; nil where none does.
+  public func largestBatch(_ device: DeviceTraits, within limitBytes: Int) -> Int? {
+    func fits(_ count: Int) -> Bool {
+      var other = self
+      (other.batch, other.microBatch) = (count, count)
+      guard let (_, plan) = try? other.plan(on: device, within: .max) else { return false }
+      return plan.report.peakBytes <= limitBytes
+    }
+    var end = 1
+    while end < 1 << 20, fits(end) { end *= 2 }
+    return largestFitting(max(1, end / 2), end, step: 1, fits)
+  }
+}
+
+extension InferenceGraph {
+  /// Plans inference and refuses what does not fit.
+  ///
+  /// - Throws: `.memory` with both numbers, and the largest batch, patch or base that would fit, each alone changed.
+  public static func plan(
+    _ model: VariableUNet, batch: Int, height: Int, width: Int, on device: DeviceTraits, named name: String,
+    within limitBytes: Int
+  ) throws(EngineError) -> (graph: InferenceGraph, plan: Plan) {
+    func plan(_ model: VariableUNet, _ batch: Int, _ height: Int, _ width: Int) throws(EngineError) -> (InferenceGraph, Plan) {
+      let graph = try InferenceGraph(model, batch: batch, height: height, width: width)
+      return (graph, try Plan(graph.graph, layout: graph.layout, for: device))
+    }
+    func fits(_ model: VariableUNet, _ batch: Int, _ height: Int, _ width: Int) -> Bool {
+      guard let (_, plan) = try? plan(model, batch, height, width) else { return false }
+      return plan.report.peakBytes <= limitBytes
+    }
+    func advice() -> String {
+      var ways: [String] = []
+      if let most = largestFitting(1, batch, step: 1, { fits(model, $0, height, width) }) { ways.append("--batch \(most)") }
+      let multiple = VariableUNet.sideMultiple
+      if height == width, let most = largestFitting(multiple, height, step: multiple, { fits(model, batch, $0, $0) }) {
+        ways.append("--patch \(most)")
+      }
+      let narrower = largestFitting(2, model.base, step: 2) { base in
+        var other = model
+        other.base = base
+        return fits(other, batch, height, width)
+      }
+      if let narrower { ways.append("--base \(narrower)") }
+      return wayOut(ways, batch: batch)
+    }
+    let purpose = "inference of \(batch) x \(height) x \(width) at base \(model.base) on \(name)"
+    do throws(EngineError) {
+      let (graph, plan) = try plan(model, batch, height, width)
+      try plan.requireFit(within: limitBytes, purpose: purpose, wayOut: advice())
+      return (graph, plan)
+    } catch { throw error.withWayOut(purpose, advice()) }
+  }
+}
+
+extension EngineError {
+  /// A lack of memory for a single value, with what it is for and a way out; other errors, and those that have one, as they are.
+  func withWayOut(_ purpose: String, _ wayOut: @autoclosure () -> String) -> EngineError {
+    guard case .memory(let needed, let available, let value, nil) = self else { return self }
+    return .memory(neededBytes: needed, availableBytes: available, purpose: "\(purpose): \(value)", wayOut: wayOut())
+  }
+}
+
+/// What would fit, for a user; a batch of one has no smaller one.
+private func wayOut(_ ways: [String], batch: Int) -> String {
+  if ways.isEmpty { return "nothing smaller fits either" }
+  let none = batch > 1 && !ways.contains { $0.hasPrefix("--batch") } ? "; a smaller batch alone would not" : ""
+  return "would fit: \(ways.joined(separator: ", or "))\(none)"
+}
+
+/// The largest of `first`, `first` + `step`… below `end` that fits: more never takes less.
+private func largestFitting(_ first: Int, _ end: Int, step: Int, _ fits: (Int) -> Bool) -> Int? {
+  var (low, high) = (-1, max(0, (end - first + step - 1) / step))
+  while high - low > 1 {
+    let middle = (low + high) / 2
+    if fits(first + middle * step) { low = middle } else { high = middle }
+  }
+  return low < 0 ? nil : first + low * step
 }
