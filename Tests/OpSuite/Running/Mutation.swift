@@ -72,7 +72,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("out[2 * i + 1] = s[i][1] - s[i][2] - s[i][3];", "out[2 * i + 1] = s[i][1] - s[i][2];")),
     Mutation(
       "Winograd's last row left unmasked", in: "conv2d_winograd.cl", caughtBy: "convolution/",
-      ("if (i + 1 < rows) store_row", "store_row")),
+      ("r < 2 && i + r < rows", "r < 2")),
     Mutation(
       "Winograd's weight gradient summed over one tile", in: "conv2d_winograd_weight_gradient.cl",
       caughtBy: "convolution/", ("tile == first ? acc[b][v] : vload16(v, at) + acc[b][v]", "acc[b][v]")),
