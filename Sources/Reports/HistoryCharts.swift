@@ -6,7 +6,7 @@ enum HistoryCharts {
   /// Columns that have a chart together or none; every other column gets one of its own.
   private static let known: Set<String> = [
     "epoch", "train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "val_dice_mean", "learning_rate",
-    "seconds", "val_changed",
+    "seconds", "val_changed", "val_f1_swing", "val_precision_swing", "val_recall_swing",
   ]
 
   static func all(_ record: RunRecord) -> [Chart] {
@@ -23,6 +23,7 @@ enum HistoryCharts {
       lines(
         record, "flip-flop", "Flip-flop", [("val_changed", "changed")],
         caption: "Validation pixels whose decision differs from the epoch before.", scale: 100, format: "%g%%"),
+      swing(record),
     ]
     let rates = Set(history["learning_rate"].compactMap { $0 })
     if rates.count > 1 { charts.append(lines(record, "learning-rate", "Learning rate", [("learning_rate", "learning rate")])) }
@@ -30,6 +31,29 @@ enum HistoryCharts {
       charts.append(lines(record, "column-" + name.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }, name, [(name, name)]))
     }
     return charts.compactMap { $0 }
+  }
+
+  /// Steps of the validation scores between epochs. Made of the scores, not of their columns, which results of the PyTorch
+  /// project and older runs lack.
+  private static func swing(_ record: RunRecord) -> Chart? {
+    let history = record.history
+    let scores = [("val_f1", "F1"), ("val_precision", "precision"), ("val_recall", "recall")].filter { history.has($0.0) }
+    guard history.count > 1, !scores.isEmpty else { return nil }
+    let epochs = epochs(history)
+    let rows = (1..<history.count).map { row in
+      [epochs[row]]
+        + scores.map { name, _ in
+          guard let before = history[name][row - 1], let now = history[name][row] else { return nil }
+          return abs(now - before)
+        }
+    }
+    let plots = scores.enumerated().map { index, score in
+      "$d using 1:\(index + 2) with linespoints pt 7 ps 0.4 lw 1.8 lc rgb '\(Chart.colours[index])' title \(Gnuplot.quoted(score.1))"
+    }
+    return Chart(
+      "swing", title: "Swing of the validation scores", caption: "How far each score is from that of the epoch before.",
+      script: Plot.block("d", rows) + axes(Int(record.last("epoch") ?? Double(history.count))) + "set yrange [0:*]\nplot "
+        + plots.joined(separator: ", "))
   }
 
   /// Validation F1 of each group.

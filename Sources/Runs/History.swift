@@ -22,6 +22,7 @@ public struct PixelScores: Codable, Sendable, Equatable {
 /// `history.csv`: a line an epoch; and `groups.csv`: a line an epoch and group of the validation split.
 public struct History: Sendable {
   static let header = "epoch,train_loss,val_accuracy,val_precision,val_recall,val_f1,val_dice_mean,learning_rate,seconds,val_changed"
+    + ",val_f1_swing,val_precision_swing,val_recall_swing"
   static let groupHeader = "epoch,group,patches,accuracy,precision,recall,f1,dice_mean"
   public private(set) var records: [EpochRecord] = []
   private var groupLines: [(epoch: Int, text: String)] = []
@@ -36,15 +37,25 @@ public struct History: Sendable {
     }
   }
 
-  static func line(_ record: EpochRecord) -> String {
+  /// - Parameter previous: the epoch before, from which the scores' swings are taken: the sizes of their steps, empty without one.
+  static func line(_ record: EpochRecord, after previous: EpochRecord?) -> String {
     let scores = record.validation.map { [$0.accuracy, $0.precision, $0.recall, $0.f1, $0.diceMean].map { "\($0)" } }
     let fields =
       ["\(record.epoch)", "\(record.trainLoss)"] + (scores ?? Array(repeating: "", count: 5))
       + ["\(record.learningRate)", "\(record.seconds)", record.changed.map { "\($0)" } ?? ""]
+      + swings(previous?.validation, record.validation)
     return fields.joined(separator: ",")
   }
 
-  private var text: String { ([Self.header] + records.map(Self.line)).joined(separator: "\n") + "\n" }
+  private static func swings(_ before: PixelScores?, _ now: PixelScores?) -> [String] {
+    guard let before, let now else { return ["", "", ""] }
+    return [now.f1 - before.f1, now.precision - before.precision, now.recall - before.recall].map { "\($0.magnitude)" }
+  }
+
+  private var text: String {
+    let lines = zip(records, [nil] + records).map { Self.line($0, after: $1) }
+    return ([Self.header] + lines).joined(separator: "\n") + "\n"
+  }
   private var groupText: String { ([Self.groupHeader] + groupLines.map(\.text)).joined(separator: "\n") + "\n" }
 
   func write(to run: RunDirectory) throws(RunError) {
@@ -65,8 +76,8 @@ public struct History: Sendable {
     guard RunDirectory.exists(path) else { return history }
     for (number, line) in try RunDirectory.read(path).split(separator: "\n").enumerated() where number > 0 {
       let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-      // Runs of version 0.1.0's first days have no last column.
-      guard fields.count == 9 || fields.count == 10, let index = Int(fields[0]), let loss = Double(fields[1]), let rate = Double(fields[7]),
+      // Runs of version 0.1.0's first days lack the last column or the last four. Swings are made again of the scores.
+      guard [9, 10, 13].contains(fields.count), let index = Int(fields[0]), let loss = Double(fields[1]), let rate = Double(fields[7]),
         let seconds = Double(fields[8])
       else { throw .file(path: path, problem: "line \(number + 1) is not a line of glomseg's") }
       guard index < epoch else { break }
@@ -78,7 +89,7 @@ public struct History: Sendable {
         : nil
       history.records.append(
         EpochRecord(
-          epoch: index, trainLoss: loss, validation: scores, changed: fields.count == 10 ? Double(fields[9]) : nil,
+          epoch: index, trainLoss: loss, validation: scores, changed: fields.count > 9 ? Double(fields[9]) : nil,
           learningRate: rate, seconds: seconds))
     }
     return history

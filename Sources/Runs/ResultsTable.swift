@@ -13,7 +13,8 @@ public struct ResultsTable: Sendable {
     self.varied = varied ?? Self.varied(records)
   }
 
-  /// Settings that differ between runs, in the order in which they come first.
+  /// Settings of which runs say different things, in the order in which they come first. One that some runs do not know, as
+  /// those of the PyTorch project know few, is not varied by that: every pair of them would be a heat map.
   static func varied(_ records: [RunRecord]) -> [String] {
     var names: [String] = []
     var values: [String: Set<String>] = [:]
@@ -23,10 +24,7 @@ public struct ResultsTable: Sendable {
         values[setting.name, default: []].insert(setting.value)
       }
     }
-    return names.filter { name in
-      let isEverywhere = records.allSatisfy { $0.setting(name) != nil }
-      return (values[name, default: []].count > 1 || !isEverywhere && records.count > 1) && !RunName.unnamed.contains(name)
-    }
+    return names.filter { values[$0, default: []].count > 1 && !RunName.unnamed.contains($0) }
   }
 
   /// The text of `results.csv`.

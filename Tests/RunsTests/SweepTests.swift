@@ -108,7 +108,7 @@ import Testing
 
   private func plan() throws -> SweepPlan {
     try SweepPlan(
-      "data: d\nbase: {patch: 32, base: 2, epochs: 2, learning_rate: 0.001}\ngrid: {pos_weight: [1, 5], batch: [1, 3]}\n", path: "s")
+      "data: d\nbase: {patch: 32, base: 2, epochs: 2, learning_rate: 0.001}\ngrid: {pos_weight: [1, 5, 25], batch: [1, 3], seed: [0, 1]}\n", path: "s")
   }
 
   private func sweep(
@@ -136,25 +136,30 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let data = try dataset(folder + "/data")
     let whole = Sweep(try plan(), folder: folder + "/whole")
-    #expect(try sweep(whole, data).tally.finished == 4)
+    #expect(try sweep(whole, data).tally.finished == 12)
 
     let parts = Sweep(try plan(), folder: folder + "/parts")
-    // In the second run; the first has six steps of one patch or two of three.
+    // In the second run; the first has six steps of one patch.
     let stopped = try sweep(parts, data, stopAfter: 7)
     #expect(stopped.tally.wasStopped && stopped.outcomes.last == .interrupted)
     #expect(try parts.table().records.map(\.status.word).contains("unfinished"))
     let rest = try sweep(parts, data)
-    #expect(rest.tally.finished == 4 && rest.outcomes.first == .wasFinished)
+    #expect(rest.tally.finished == 12 && rest.outcomes.first == .wasFinished)
     for job in parts.jobs {
       let files = [whole, parts].map { $0.directory(job).best }
       #expect(try Data(contentsOf: URL(fileURLWithPath: files[0])) == Data(contentsOf: URL(fileURLWithPath: files[1])))
     }
 
     let rows = CSV.rows(try String(contentsOfFile: whole.results, encoding: .utf8))
-    #expect(rows.count == 5)
-    #expect(rows[0].prefix(6) == ["run", "status", "pos_weight", "batch", "epochs_done", "best_epoch"])
+    #expect(rows.count == 13)
+    // All but the seconds.
+    let others = CSV.rows(try String(contentsOfFile: parts.results, encoding: .utf8))
+    let seconds = try #require(rows[0].firstIndex(of: "seconds"))
+    func timeless(_ rows: [[String]]) -> [[String]] { rows.map { $0.enumerated().filter { $0.offset != seconds }.map(\.element) } }
+    #expect(timeless(rows) == timeless(others))
+    #expect(rows[0].prefix(7) == ["run", "status", "pos_weight", "batch", "seed", "epochs_done", "best_epoch"])
     let best = try #require(rows[0].firstIndex(of: "best_val_f1"))
-    for row in rows.dropFirst() { #expect(row[1] == "finished" && row[4] == "2" && Double(row[best]) != nil, "\(row)") }
+    for row in rows.dropFirst() { #expect(row[1] == "finished" && row[5] == "2" && Double(row[best]) != nil, "\(row)") }
   }
 
   @Test func aFailedRunDoesNotStopTheOthers() throws {
@@ -162,10 +167,10 @@ import Testing
     let data = try dataset(folder + "/data")
     let job = Sweep(try plan(), folder: folder + "/sweep")
     let all = try sweep(job, data, failing: "no, \"never\"")
-    #expect(all.tally.failed.count == 4 && all.tally.finished == 0)
+    #expect(all.tally.failed.count == 12 && all.tally.finished == 0)
     let rows = CSV.rows(try String(contentsOfFile: job.results, encoding: .utf8))
     #expect(rows.dropFirst().allSatisfy { $0[1] == "failed" && $0.last == "no, \"never\"" && $0[2] != "" })
-    #expect(try sweep(job, data).tally.finished == 4)
+    #expect(try sweep(job, data).tally.finished == 12)
     #expect(try job.table().records.allSatisfy { $0.status == .finished })
   }
 
@@ -174,9 +179,9 @@ import Testing
     let data = try dataset(folder + "/data")
     for number in 1...2 {
       let part = Sweep(try plan(), folder: folder + "/sweep", shard: Shard(number: number, count: 2))
-      #expect(try sweep(part, data).tally.finished == 2)
+      #expect(try sweep(part, data).tally.finished == 6)
       #expect(part.results.hasSuffix("results-\(number)-of-2.csv"))
-      #expect(CSV.rows(try String(contentsOfFile: part.results, encoding: .utf8)).count == 3)
+      #expect(CSV.rows(try String(contentsOfFile: part.results, encoding: .utf8)).count == 7)
     }
     #expect(try Sweep(plan(), folder: folder + "/sweep").table().records.allSatisfy { $0.status == .finished })
   }

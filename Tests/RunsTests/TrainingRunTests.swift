@@ -25,7 +25,25 @@ import Testing
 
   private func bytes(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
 
-  @Test(arguments: ["", "average: 0.9\nrecalibrate: 2\nclip_norm: 0.5\nbalance: both\non_nonfinite: skip"])
+  @Test(arguments: [
+    "", "average: 0.9\nrecalibrate: 2\nclip_norm: 0.5\nbalance: both\non_nonfinite: skip",
+    """
+    schedule: cosine
+    warmup_epochs: 1
+    weight_decay: 0.01
+    balance: group
+    warp_probability: 0.5
+    rotation: 30
+    scaling: 0.2
+    elastic: 0.02
+    stain_probability: 0.5
+    stain: 0.1
+    blur_probability: 0.5
+    blur: 1
+    noise_probability: 0.5
+    noise: 0.05
+    """,
+  ])
   func resumingGivesTheBytesOfAnUninterruptedRun(_ more: String) throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     func configuration(epochs: Int) throws -> RunConfiguration { try self.configuration(epochs: epochs, more) }
@@ -59,6 +77,13 @@ import Testing
       #expect(lines.count == 1 + 3 * 2, "three epochs of the two validation patches' groups")
       #expect(last.history.records.map(\.changed) == straight.history.records.map(\.changed))
       #expect(last.history.records.map { $0.changed != nil } == [false, true, true])
+      // Swings of the parts' epochs span the stops.
+      let swings = try [whole, parts].map { HistoryTable(csv: try String(contentsOfFile: $0.history, encoding: .utf8)) }
+      for (swing, score) in [("val_f1_swing", "val_f1"), ("val_precision_swing", "val_precision"), ("val_recall_swing", "val_recall")] {
+        let scores = swings[0][score].compactMap { $0 }
+        #expect(scores.count == 3 && swings[0][swing] == [nil, abs(scores[1] - scores[0]), abs(scores[2] - scores[1])])
+        #expect(swings[0][swing] == swings[1][swing])
+      }
       #expect(last.history.records.map(\.trainLoss) == straight.history.records.map(\.trainLoss), "\(backend.name)")
       for (a, b) in [(whole.last, parts.last), (whole.best, parts.best), (whole.resume, parts.resume)] {
         #expect(try bytes(a) == bytes(b), "\(backend.name): \(a) and \(b) differ")
@@ -158,6 +183,16 @@ import Testing
     } throws: { error in
       "\(error)".contains("other training patches")
     }
+  }
+
+  @Test(.enabled(if: (try? Gnuplot.run("")) != nil, "no gnuplot"))
+  func aRunOfOneEpochHasCurves() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    let run = try TrainingRun(configuration(epochs: 1), data: dataset(), directory: directory, backend: CPUBackend(), resuming: false)
+    #expect(try run.run(shouldStop: { false }, report: { _ in }) == .finished)
+    #expect(Curves.draw(directory, hasValidation: true) == nil)
   }
 
   @Test func trainingStopsWhereNothingGetsBetter() throws {
