@@ -12,7 +12,8 @@ struct EvaluateCommand: ParsableCommand {
     commandName: "evaluate", abstract: "Score a model on patches or on whole slides: per split, group and case.",
     discussion: """
       On a data set of patches: accuracy, precision, recall and F1 pooled over all pixels, and the mean of the patches' \
-      Dice, which is the challenge's score. Patches are resized to the model's patch size.
+      Dice, which is the challenge's score. Patches are resized to the model's patch size; with --native, the model's probabilities are \
+      scaled up to the patch instead, so that models of different sizes are scored on the same pixels.
 
       On slides with masks (a slide, or a folder of them, as for 'glomseg patch'): per slide and their mean, Dice, \
       precision, recall and F1 of pixels at level 0, and precision, recall and F1 of detection: glomeruli matched one to \
@@ -30,6 +31,7 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "train, validation, test, or all.") var split = "all"
   @Option(help: "Probability above which a pixel is foreground.") var threshold = 0.5
   @Option(help: "Side that patches are resized to (default: the model's).") var patch: Int?
+  @Flag(help: "Patches: score at their own size.") var native = false
   @Option(help: "Patches or windows per step.") var batch = 4
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
@@ -69,8 +71,11 @@ struct EvaluateCommand: ParsableCommand {
     let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
     let set = try loadDataset(data, skipBad: skipBad)
     let pairs = try Split(rawValue: split).map { try set.requirePairs(in: $0) } ?? set.pairs
-    let evaluation = try Evaluation.run(
-      loaded.session, pairs: pairs, patch: loaded.patch, batch: min(batch, pairs.count), threshold: threshold)
+    let evaluation =
+      native
+      ? try Evaluation.atOwnSize(Predictor(loaded.session, patch: loaded.patch, threshold: threshold), pairs: pairs)
+      : try Evaluation.run(
+        loaded.session, pairs: pairs, patch: loaded.patch, batch: min(batch, pairs.count), threshold: threshold)
     let header = ["pooled over pixels; Dice: mean of patches", "patches", "accuracy", "precision", "recall", "F1", "Dice"]
     func rows(_ parts: [String: Evaluation.Part], _ kind: String) -> [[String]] {
       parts.sorted { $0.key < $1.key }.map { name, part in

@@ -43,7 +43,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
   @Option(help: "Between encoder and decoder: split, sum or plain (split).") var bottleneck: String?
   @Option(help: "Of activations: batch, group or batch-frozen (batch).") var norm: String?
-  @Option(help: "Model file to start from, of any width (random parameters).") var startFrom: String?
+  @Option(help: "Model file or run to start from, of any width (random parameters).") var startFrom: String?
   @Option(help: "Side that patches are resized to as a share of their own, instead of --patch.") var inputScale: Double?
   @Option(help: "Patches per step (1).") var batch: Int?
   @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?

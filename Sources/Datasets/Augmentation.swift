@@ -10,6 +10,10 @@ public struct Augmentation: Sendable, Equatable {
   public var brightness: Float
   /// Scale about the patch's mean by a factor of 1 − contrast … 1 + contrast; 0 leaves it out.
   public var contrast: Float
+  /// Shares of patches that the changes above may be made to: mirrors, quarter turns, brightness and contrast.
+  public var flipProbability = 1.0
+  public var turnProbability = 1.0
+  public var lightProbability = 1.0
   /// Share of patches that are turned, scaled and stretched; 0 leaves it out.
   public var warpProbability = 0.0
   /// The most that a warp turns, degrees; changes the scale, 0.2 from 1/1.2 to 1.2; and displaces, as a share of the
@@ -85,6 +89,9 @@ public struct Augmentation: Sendable, Equatable {
         UInt64(bitPattern: Int64(sample)), change)
       return own.unit() < probability ? own : nil
     }
+    if chance(flipProbability, 5) == nil { (draw.flipsX, draw.flipsY) = (false, false) }
+    if chance(turnProbability, 6) == nil { draw.quarterTurns = 0 }
+    if chance(lightProbability, 7) == nil { (draw.brightness, draw.contrast) = (1, 1) }
     if var own = chance(warpProbability, 1) {
       draw.warp = Warp(degrees: rotation, scaleChange: scaling, elastic: elastic, random: &own)
     }

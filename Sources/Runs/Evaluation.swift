@@ -1,5 +1,6 @@
 public import Datasets
 public import Engine
+import Images
 
 /// Scores of a model on a set of patches: pooled, and by split, group and case.
 public struct Evaluation: Codable, Sendable, Equatable {
@@ -66,12 +67,15 @@ public struct ScoreTally: Sendable {
       let range = position * plane..<(position + 1) * plane
       var metrics = PixelMetrics()
       metrics.add(logits: logits[range], mask: batch.masks[range], threshold: threshold)
-      let pair = pairs[index]
-      all.add(metrics)
-      splits[pair.split.rawValue, default: Sum()].add(metrics)
-      groups[pair.group, default: Sum()].add(metrics)
-      cases["\(pair.group)/\(pair.caseName)", default: Sum()].add(metrics)
+      add(metrics, of: pairs[index])
     }
+  }
+
+  mutating func add(_ metrics: PixelMetrics, of pair: PatchPair) {
+    all.add(metrics)
+    splits[pair.split.rawValue, default: Sum()].add(metrics)
+    groups[pair.group, default: Sum()].add(metrics)
+    cases["\(pair.group)/\(pair.caseName)", default: Sum()].add(metrics)
   }
 
   public var evaluation: Evaluation {
@@ -107,6 +111,30 @@ extension Evaluation {
       let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)
       tally.add(batch, logits: try session.predict(batch.images, shape: shape), pairs: pairs)
       progress(done, pairs.count)
+    }
+    return tally.evaluation
+  }
+}
+
+extension Evaluation {
+  /// Scores a model on pairs at the images' own size: its probabilities are scaled up to the image, and meet the mask as it is.
+  ///
+  /// Models that work at different sizes can be compared by it, which scores at each one's patch size cannot.
+  ///
+  /// - Parameter progress: patches done and in all.
+  public static func atOwnSize(
+    _ predictor: Predictor, pairs: [PatchPair], progress: (Int, Int) -> Void = { _, _ in }
+  ) throws -> Evaluation {
+    var tally = ScoreTally(threshold: predictor.threshold)
+    for (done, pair) in pairs.enumerated() {
+      let decided = predictor.mask(try predictor.probabilities(try ImageFile.read(pair.imagePath, channels: 3)))
+      let truth = try ImageFile.read(pair.maskPath, channels: 1)
+      var metrics = PixelMetrics()
+      metrics.add(
+        logits: decided.bytes.map { $0 > 0 ? 1 : -1 }[...],
+        mask: truth.bytes.map { $0 >= PatchSample.foregroundThreshold ? 1 : 0 }[...], threshold: 0.5)
+      tally.add(metrics, of: pair)
+      progress(done + 1, pairs.count)
     }
     return tally.evaluation
   }

@@ -85,6 +85,9 @@ public struct RunConfiguration: Sendable, Equatable {
     var augmentation = Augmentation(
       flips: options.flips ?? false, quarterTurns: options.turns ?? false, brightness: Float(options.brightness ?? 0),
       contrast: Float(options.contrast ?? 0))
+    augmentation.flipProbability = options.flip_probability ?? 1
+    augmentation.turnProbability = options.turn_probability ?? 1
+    augmentation.lightProbability = options.light_probability ?? 1
     augmentation.warpProbability = options.warp_probability ?? 0
     augmentation.rotation = options.rotation ?? 0
     augmentation.scaling = options.scaling ?? 0
@@ -138,6 +141,8 @@ public struct RunConfiguration: Sendable, Equatable {
       try check((0..<1).contains(value), name, "should be from 0 to below 1, not \(value)")
     }
     for (name, value) in [
+      ("flip_probability", augmentation.flipProbability), ("turn_probability", augmentation.turnProbability),
+      ("light_probability", augmentation.lightProbability),
       ("warp_probability", augmentation.warpProbability), ("stain_probability", augmentation.stainProbability),
       ("blur_probability", augmentation.blurProbability), ("noise_probability", augmentation.noiseProbability),
       ("scaling", augmentation.scaling), ("elastic", augmentation.elastic), ("stain", augmentation.stain),
@@ -189,6 +194,9 @@ public struct RunConfiguration: Sendable, Equatable {
     options.dice_smooth = diceSmooth
     options.flips = augmentation.flips
     options.turns = augmentation.quarterTurns
+    options.flip_probability = augmentation.flipProbability
+    options.turn_probability = augmentation.turnProbability
+    options.light_probability = augmentation.lightProbability
     options.brightness = Self.written(augmentation.brightness)
     options.contrast = Self.written(augmentation.contrast)
     options.warp_probability = augmentation.warpProbability

@@ -28,8 +28,11 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var dice_smooth: Double?
   public var flips: Bool?
   public var turns: Bool?
+  public var flip_probability: Double?
+  public var turn_probability: Double?
   public var brightness: Double?
   public var contrast: Double?
+  public var light_probability: Double?
   public var warp_probability: Double?
   public var rotation: Double?
   public var scaling: Double?

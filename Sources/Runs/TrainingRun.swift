@@ -74,7 +74,7 @@ public final class TrainingRun {
       microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
       activations: configuration.activations, averages: configuration.average > 0, memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
     if !resuming, !configuration.startFrom.isEmpty {
-      transfer = try Checkpoint.transfer(configuration.startFrom, into: session.state)
+      transfer = try Checkpoint.transfer(RunDirectory.modelFile(configuration.startFrom), into: session.state)
       if session.shape.averages { try session.state.write(session.state.read(.parameters), to: .averaged) }
     }
     if resuming {

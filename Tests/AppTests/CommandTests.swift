@@ -119,7 +119,7 @@ import Testing
     let first = try run("train", data, "-o", small, "--patch", "32", "--base", "4", "--epochs", "1", "--device", "cpu")
     #expect(first.code == 0, "\(first.err)")
     let second = try run(
-      "train", data, "-o", large, "--start-from", small + "/best.safetensors", "--input-scale", "0.5", "--base", "6",
+      "train", data, "-o", large, "--start-from", small, "--input-scale", "0.5", "--base", "6",
       "--batch", "2", "--epochs", "2", "--device", "cpu", "--average", "0.9", "--clip-norm", "1", "--early-stop", "5",
       "--balance", "both", "--schedule", "cosine")
     #expect(second.code == 0, "\(second.err)")
@@ -195,6 +195,52 @@ import Testing
     let empty = try run("report", data, "-o", page)
     #expect(empty.code == 1 && empty.err.contains("holds no run"))
     #expect(try run("report", runs, "--heat", "pos_weight,nonsense", "-o", page).err.contains("nonsense"))
+  }
+
+  /// A sweep whose process is killed while a run is trained, twice, has in the end the table of one that ran through.
+  @Test func aKilledSweepEndsWithTheSameTable() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let (data, sweep) = (folder + "/data", folder + "/s.yaml")
+    #expect(try run("data", "synth", data, "--patch", "32", "--train", "6", "--validation", "2", "--test", "0").code == 0)
+    let text = """
+      base: {patch: 32, base: 2, epochs: 40, device: cpu, flips: true, average: 0.9, schedule: cosine}
+      grid: {learning_rate: [1.0e-2, 1.0e-3], pos_weight: [1, 5]}
+      """
+    try text.write(toFile: sweep, atomically: true, encoding: .utf8)
+    #expect(try run("sweep", sweep, "--data", data, "-o", folder + "/whole").code == 0)
+
+    let parts = folder + "/parts"
+    func begun() -> [String] {
+      let names = ((try? FileManager.default.contentsOfDirectory(atPath: parts)) ?? []).filter { $0.hasPrefix("ps32") }
+      return names.filter { FileManager.default.fileExists(atPath: parts + "/\($0)/resume.safetensors") }
+    }
+    for runs in 1...2 {
+      let process = try start(["sweep", sweep, "--data", data, "-o", parts])
+      let deadline = Date().addingTimeInterval(60)
+      while begun().count < runs, Date() < deadline { usleep(1000) }
+      kill(process.process.processIdentifier, SIGKILL)
+      #expect(finish(process).code == SIGKILL, "it was at an end before it was killed")
+    }
+    let listed = try run("sweep", sweep, "--data", data, "-o", parts, "--list")
+    #expect(listed.out.contains("unfinished") && listed.out.contains("waiting"), "\(listed.out)")
+    #expect(try run("sweep", sweep, "--data", data, "-o", parts).code == 0)
+
+    /// The table without the seconds, the one column that time decides.
+    func table(_ name: String) throws -> [[Substring]] {
+      let rows = try String(contentsOfFile: folder + "/\(name)/results.csv", encoding: .utf8).split(separator: "\n")
+        .map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+      let seconds = try #require(rows.first?.firstIndex(of: "seconds"))
+      return rows.map { row in row.enumerated().filter { $0.offset != seconds }.map(\.element) }
+    }
+    let (whole, rest) = (try table("whole"), try table("parts"))
+    #expect(whole.count == 5 && whole == rest)
+    for name in begun() {
+      for file in ["best.safetensors", "last.safetensors", "groups.csv"] {
+        let paths = ["whole", "parts"].map { "\(folder)/\($0)/\(name)/\(file)" }
+        #expect(FileManager.default.contentsEqual(atPath: paths[0], andPath: paths[1]), "\(name)/\(file) differs")
+      }
+    }
   }
 
   // MARK: Benchmarks
@@ -386,6 +432,10 @@ import Testing
       let object = try #require(try JSONSerialization.jsonObject(with: Data(scores.out.utf8)) as? [String: Any])
       #expect(Set((object["pooled"] as? [String: Any] ?? [:]).keys) == ["accuracy", "precision", "recall", "f1"])
       #expect(object["patches"] as? Int == 2 && object["dice_mean"] is Double && object["groups"] is [String: Any])
+      // The patches are as large as the model's, so that its own size is theirs: but for the rounding of probabilities to 8 bits.
+      let native = try run("evaluate", folder + "/run", data, "--split", "validation", "--native", "--device", "cpu", "--json", "-")
+      let other = try #require(try JSONSerialization.jsonObject(with: Data(native.out.utf8)) as? [String: Any])
+      #expect(abs(try #require(other["dice_mean"] as? Double) - (object["dice_mean"] as? Double ?? -1)) < 0.02)
       let predicted = try run(
         "predict", folder + "/run", data, "--split", "test", "--panels", "--probabilities", "--device", "cpu", "-o",
         folder + "/masks")

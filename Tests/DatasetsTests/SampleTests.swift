@@ -248,6 +248,15 @@ import Testing
     let others = (0..<400).map { fewer.draw(seed: 8, epoch: 1, sample: $0) }
     #expect(others.allSatisfy { $0.warp == nil })
     #expect(others.map(\.stain) == draws.map(\.stain) && others.map(\.noiseSeed) == draws.map(\.noiseSeed))
+
+    // Of a share of patches, a half is mirrored from left to right and three quarters are turned.
+    (all.flipProbability, all.turnProbability, all.lightProbability) = (0.5, 0.25, 0.75)
+    let rarer = (0..<400).map { all.draw(seed: 8, epoch: 1, sample: $0) }
+    func often(_ holds: (Augmentation.Draw) -> Bool) -> Double { Double(rarer.count(where: holds)) / 400 }
+    #expect(abs(often { $0.flipsX } - 0.25) < 0.08 && abs(often { $0.flipsX || $0.flipsY } - 0.375) < 0.08)
+    #expect(abs(often { $0.quarterTurns != 0 } - 0.1875) < 0.08)
+    #expect(abs(often { $0.brightness != 1 && $0.contrast != 1 } - 0.75) < 0.08)
+    #expect(rarer.map(\.warp?.degrees) == draws.map(\.warp?.degrees))
   }
 }
 
