@@ -40,9 +40,12 @@ enum HTML {
       let title = name(column.title)
       return isSortable ? "<th scope=\"col\"\(kind)><button type=\"button\">\(title)</button></th>" : "<th scope=\"col\"\(kind)>\(title)</th>"
     }
+    // Names of many settings get a wider column, so that rows stay low; the table scrolls.
+    let isLong = rows.contains { row in zip(columns, row).contains { $0.isName && $1.count > 100 } }
+    let nameClass = isLong ? " class=\"name long\"" : " class=\"name\""
     let lines = rows.enumerated().map { index, row in
       let cells = zip(columns, row).map { column, cell in
-        "<td\(column.isNumber ? " class=\"n\"" : column.isName ? " class=\"name\"" : "")>\(column.isName ? name(cell) : escape(cell))</td>"
+        "<td\(column.isNumber ? " class=\"n\"" : column.isName ? nameClass : "")>\(column.isName ? name(cell) : escape(cell))</td>"
       }
       return "<tr\(index == highlighted ? " class=\"best\"" : "")>" + cells.joined() + "</tr>"
     }
@@ -134,6 +137,7 @@ enum HTML {
     th { background: var(--wash); font-weight: 600; color: var(--soft); vertical-align: bottom; }
     .n { text-align: right; }
     td.name { min-width: 13rem; white-space: normal; font: .75rem/1.5 ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+    td.name.long { min-width: 28rem; }
     tr.best td { background: #eef6fb; }
     th button { all: unset; cursor: pointer; position: relative; }
     th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 2px; }
@@ -156,7 +160,7 @@ enum HTML {
       .tiles { grid-template-columns: repeat(2, 1fr); }
       .tiles .long { grid-column: 1 / -1; }
       th, td { padding: .4rem .55rem; }
-      td.name { min-width: 0; white-space: nowrap; }
+      td.name, td.name.long { min-width: 0; white-space: nowrap; }
       td.name wbr { display: none; }
     }
     @media print {
@@ -173,7 +177,7 @@ enum HTML {
       th, td { padding: .2rem .3rem; white-space: normal; }
       th button { position: static; }
       th button::after { display: none; }
-      td.name { min-width: 0; white-space: normal; font-size: 6.5pt; }
+      td.name, td.name.long { min-width: 0; white-space: normal; font-size: 6.5pt; }
       details::details-content { content-visibility: visible; height: auto; }
       summary { display: none; }
       * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
