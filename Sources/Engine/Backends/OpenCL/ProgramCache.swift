@@ -10,6 +10,9 @@ package final class ProgramCache {
   private let edit: SourceEdit?
   /// Where built programs are kept between processes.
   private let store: KernelStore?
+  /// Whether forms of a file make one program: where the driver compiles only those kernels that are launched, which is also
+  /// where it keeps what it compiled.
+  private let joinsForms: Bool
   /// What a program's binary depends on beside its text.
   private let identity: String
   private var programs: [String: OpenCLProgram] = [:]
@@ -29,6 +32,7 @@ package final class ProgramCache {
     self.context = context
     self.device = device.raw
     self.store = store
+    joinsForms = edit == nil && !device.givesBinaries
     identity = [
       device.platformName, device.platformVersion, device.vendor, device.name, device.deviceVersion, device.driverVersion,
       Self.options,
@@ -50,17 +54,34 @@ package final class ProgramCache {
 
   /// A kernel object of its own for each launch, so that arguments are set once.
   func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
-    try OpenCLKernel(program(launch), function: launch.function, call)
+    if joinsForms, let (forms, index) = ProgramForms.beside(launch.file, launch.defines) {
+      let body = try text([launch.file])
+      let program = try program(
+        launch.file, key: launch.file + " in \(forms.count) forms", options: macros(launch.defines),
+        sources: [try prelude(), ProgramForms.text(forms, of: body.joined())])
+      return try OpenCLKernel(program, function: ProgramForms.name(launch.function, form: index), call)
+    }
+    // One program of all that need no macros of their own.
+    let isShared = Self.shared.contains(launch.file) && launch.defines.allSatisfy { ["LANES", "WIDTH"].contains($0.name) }
+    let program = try program(
+      launch.file, key: (isShared ? "shared" : launch.file) + " " + macros(launch.defines), options: macros(launch.defines),
+      sources: [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), prelude()]
+        + text(isShared ? Self.shared : [launch.file]))
+    return try OpenCLKernel(program, function: launch.function, call)
   }
 
-  private func program(_ launch: Launch) throws(EngineError) -> OpenCLProgram {
-    let macros = launch.defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
-    // One program of all that need no macros of their own: on PoCL each costs a start 17 ms, compiled before or not.
-    let isShared = Self.shared.contains(launch.file) && launch.defines.allSatisfy { ["LANES", "WIDTH"].contains($0.name) }
-    let files = isShared ? Self.shared : [launch.file]
-    let key = (isShared ? "shared" : launch.file) + " " + macros
+  private func macros(_ defines: ProgramForms.Macros) -> String {
+    defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
+  }
+
+  /// - Parameters:
+  ///   - file, options: what an error names.
+  ///   - key: of this text in `programs`.
+  private func program(
+    _ file: String, key: String, options: String, sources: @autoclosure () throws(EngineError) -> [String]
+  ) throws(EngineError) -> OpenCLProgram {
     if let known = programs[key] { return known }
-    let sources = try text(files, launch.defines)
+    let sources = try sources()
     let name = Array((identity + sources.joined()).utf8)
     if let kept = kept(name) {
       programs[key] = kept
@@ -69,7 +90,7 @@ package final class ProgramCache {
     let program = try OpenCLProgram(context, sources: sources, call)
     do throws(EngineError) { try build(program) } catch {
       guard case .device(let status, _, _) = error, status.code == CL_BUILD_PROGRAM_FAILURE else { throw error }
-      throw .build(file: launch.file, options: "\(Self.options) \(macros)", device: call.device, log: log(program))
+      throw .build(file: file, options: "\(Self.options) \(options)", device: call.device, log: log(program))
     }
     if let store, let binary = try? program.binary(call), !binary.isEmpty { store.keep(binary, for: name) }
     programs[key] = program
@@ -96,28 +117,32 @@ package final class ProgramCache {
     return String(cString: out)
   }
 
-  /// Macros, prelude, and the files with their includes put in place, each once, with line directives so that messages name
-  /// the file.
-  private func text(
-    _ files: [String], _ defines: [(name: String, value: Int)]
-  ) throws(EngineError) -> [String] {
-    func source(_ file: String) -> String? { Self.source(file).map { edit?(file, $0) ?? $0 } }
-    let macros = defines.map { "#define \($0.name) \($0.value)\n" }.joined()
-    guard let prelude = source("prelude.clh") else { throw .request("there is no kernel file prelude.clh") }
-    var sources = [macros, "#line 1 \"prelude.clh\"\n" + prelude + "\n"]
+  /// An embedded file, as `edit` leaves it.
+  private func file(_ name: String, for reader: String) throws(EngineError) -> String {
+    guard let text = Self.source(name) else { throw .request("\(reader) needs the kernel file \(name), which is not embedded") }
+    return edit?(name, text) ?? text
+  }
+
+  private func prelude() throws(EngineError) -> String {
+    "#line 1 \"prelude.clh\"\n" + (try file("prelude.clh", for: "every program")) + "\n"
+  }
+
+  /// Files with their includes put in place, each once, and line directives so that messages name the file.
+  private func text(_ files: [String]) throws(EngineError) -> [String] {
+    var sources: [String] = []
     var includes: Set<String> = []
-    for file in files {
-      guard let body = source(file) else { throw .request("there is no kernel file \(file)") }
-      var text = "#line 1 \"\(file)\"\n"
+    for name in files {
+      var text = "#line 1 \"\(name)\"\n"
+      let body = try file(name, for: "a launch")
       for (index, line) in body.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
         guard line.hasPrefix("#include \"") else {
           text += line + "\n"
           continue
         }
-        let name = String(line.dropFirst("#include \"".count).prefix { $0 != "\"" })
-        guard let included = source(name) else { throw .request("\(file) includes \(name), which is not embedded") }
-        if includes.insert(name).inserted { text += "#line 1 \"\(name)\"\n" + included }
-        text += "\n#line \(index + 2) \"\(file)\"\n"
+        let included = String(line.dropFirst("#include \"".count).prefix { $0 != "\"" })
+        let inside = try file(included, for: name)
+        if includes.insert(included).inserted { text += "#line 1 \"\(included)\"\n" + inside }
+        text += "\n#line \(index + 2) \"\(name)\"\n"
       }
       sources.append(text)
     }

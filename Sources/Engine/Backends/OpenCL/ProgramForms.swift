@@ -1,0 +1,92 @@
+/// Forms of one kernel file, told apart by macros, that are built as one program where that saves a start's time.
+///
+/// PoCL takes 17 ms for each program that it has compiled before: it reads its own headers to find out that it has. A training
+/// step needs some thirty forms of four files. They are listed here, and not taken from a plan, so that another shape, batch
+/// or width asks for the same text and compiles nothing again. A form that is not listed has a program of its own.
+enum ProgramForms {
+  typealias Macros = [(name: String, value: Int)]
+
+  /// The forms that are built together with this one, itself among them, and its place there; nil where it is alone.
+  static func beside(_ file: String, _ macros: Macros) -> (forms: [Macros], index: Int)? {
+    guard let forms = together[file],
+      let index = forms.firstIndex(where: { $0.elementsEqual(macros, by: ==) })
+    else { return nil }
+    return (forms, index)
+  }
+
+  /// What the training and inference plans of a U-Net with any bottleneck take, on a device of class CPU. Views: 0 plain,
+  /// 2 normalised + ReLU, 4 its gradient, 5 depth (prelude.clh).
+  private static let together: [String: [Macros]] = [
+    "conv2d.cl": [
+      convolution(kernel: 1, x0: 0), convolution(kernel: 1, x0: 2), convolution(kernel: 1, x0: 5),
+      convolution(kernel: 1, x0: 2, storeDepth: 1), convolution(kernel: 3, x0: 0), convolution(kernel: 3, x0: 2),
+      convolution(kernel: 3, x0: 4), convolution(kernel: 3, x0: 0, x1: 2), convolution(kernel: 3, dilation: 2, x0: 0),
+      convolution(kernel: 3, dilation: 2, x0: 4), convolution(kernel: 3, dilation: 4, x0: 0),
+      convolution(kernel: 3, dilation: 4, x0: 4),
+    ],
+    "conv2d_weight_gradient.cl": [
+      weightGradient(kernel: 1, x0: 2, z: 0), weightGradient(kernel: 1, x0: 5, z: 2), weightGradient(kernel: 3, x0: 0, z: 4),
+      weightGradient(kernel: 3, x0: 0, x1: 2, z: 4), weightGradient(kernel: 3, x0: 2, z: 4),
+      weightGradient(kernel: 3, dilation: 2, x0: 0, z: 4), weightGradient(kernel: 3, dilation: 4, x0: 0, z: 4),
+    ],
+    "conv2d_winograd.cl": [(0, -1), (0, 2), (2, -1), (4, -1)].map { [("X0_MODE", $0.0), ("X1_MODE", $0.1)] },
+    "conv2d_winograd_weight_gradient.cl": [
+      (x0: 0, x1: -1, z: 0, vectors: 2), (x0: 0, x1: -1, z: 4, vectors: 1), (x0: 0, x1: -1, z: 4, vectors: 2),
+      (x0: 0, x1: 2, z: 4, vectors: 1), (x0: 0, x1: 2, z: 4, vectors: 2), (x0: 2, x1: -1, z: 4, vectors: 2),
+    ].map {
+      [("X0_MODE", $0.x0), ("X1_MODE", $0.x1), ("Z_MODE", $0.z), ("Z_VECTORS", $0.vectors), ("SQUARES", 128)]
+    },
+  ]
+
+  private static func convolution(
+    kernel: Int, dilation: Int = 1, x0: Int, x1: Int = -1, storeDepth: Int = 0
+  ) -> Macros {
+    [
+      ("K", kernel), ("DILATION", dilation), ("GATHER", 0), ("X0_MODE", x0), ("X1_MODE", x1), ("STORE_DEPTH", storeDepth),
+    ]
+  }
+
+  private static func weightGradient(kernel: Int, dilation: Int = 1, x0: Int, x1: Int = -1, z: Int) -> Macros {
+    [
+      ("K", kernel), ("DILATION", dilation), ("GATHER", 0), ("X0_MODE", x0), ("X1_MODE", x1), ("Z_MODE", z), ("Z_ROWS", 16),
+    ]
+  }
+
+  /// What a form's function is called in their program.
+  static func name(_ function: String, form: Int) -> String { "\(function)_form\(form)" }
+
+  /// The text of all forms: `text` once each, with that form's macros, its functions and types under names of their own, and
+  /// every macro that it defines forgotten after it.
+  ///
+  /// Kernel files begin the definition of a function or a type in the first column, and nothing else.
+  static func text(_ forms: [Macros], of text: String) -> String {
+    let names = definedNames(text)
+    return forms.enumerated().map { form, macros in
+      let defined = macros.map { "#define \($0.name) \($0.value)\n" }.joined()
+      let renamed = names.symbols.map { "#define \($0) \(name($0, form: form))\n" }.joined()
+      let forgotten = Set(macros.map(\.name) + names.symbols + names.macros).sorted().map { "#undef \($0)\n" }.joined()
+      return defined + renamed + text + "\n" + forgotten
+    }.joined()
+  }
+
+  /// Functions and types, and macros, that a text defines.
+  static func definedNames(_ text: String) -> (symbols: [String], macros: [String]) {
+    func isWord(_ c: Character) -> Bool { c == "_" || c.isLetter || c.isNumber }
+    var symbols: [String] = []
+    var macros: [String] = []
+    func add(_ name: Substring?, to names: inout [String]) {
+      if let name, !name.isEmpty, !names.contains(String(name)) { names.append(String(name)) }
+    }
+    for line in text.split(separator: "\n") {
+      let trimmed = line.drop { $0 == " " }
+      if trimmed.hasPrefix("#define ") {
+        add(trimmed.dropFirst("#define ".count).prefix(while: isWord), to: &macros)
+      } else if line.hasPrefix("inline ") || line.hasPrefix("__kernel ") {
+        add(line.prefix { $0 != "(" }.split(whereSeparator: { !isWord($0) }).last, to: &symbols)
+      } else if line.hasPrefix("} ") || line.hasPrefix("typedef ") && line.hasSuffix(";") {
+        add(line.prefix { $0 != ";" }.split(whereSeparator: { !isWord($0) }).last, to: &symbols)
+      }
+    }
+    return (symbols, macros)
+  }
+}
