@@ -1,7 +1,7 @@
 // The gradient of conv2d with respect to its weights: dw[o,c,p,q] = sum over n,i,j of dz[n,o,i,j] *
 //   x[n, c, i + p*DILATION - pad_y, j + q*DILATION - pad_x].
 // conv2d_weight_gradient_partial: a work-item takes z_group output channels and a slice of all tiles, stages dz and x
-//   of a tile in local memory, and keeps X_BLOCK x 8 vectors of sixteen partial sums in registers for each (8 output
+//   of a tile in local memory (of `stack` images where the plane is small), and keeps X_BLOCK x 8 vectors of sixteen partial sums in registers for each (8 output
 //   channels, input channel, kernel row), folded once a tile. No atomics: each slice has its own partial sums.
 //   conv2d_reduce.cl adds the slices in their order.
 // Both operands are read through views (prelude.clh), x from one or two sources.
@@ -13,7 +13,7 @@
 #define Z_MODE VIEW_PLAIN
 #endif
 
-// dz is staged without a halo, Z_ROWS rows apart: a constant, so that eight channels need one address; the odd 16 keep them
+// dz is staged without a halo, image below image, Z_ROWS rows apart: a constant, so that eight channels need one address; the odd 16 keep them
 // off one cache set.
 #ifndef Z_ROWS
 #define Z_ROWS 16
@@ -67,44 +67,51 @@ __kernel void conv2d_weight_gradient_partial(
     const __global float *restrict x0_aux, const __global float *restrict x1, const __global float *restrict x1_table,
     const __global float *restrict x1_aux, int z_first, int z_used, int z_channels, int x0_channels, int x1_channels,
     int in_height, int in_width, int out_height, int out_width, int pad_y, int pad_x, int tiles_x, int tiles_y,
-    int tiles, int slices, int tile_height, int chunk, int z_group, __local float *restrict z_stage, __local float *restrict x_stage) {
+    int tiles, int slices, int tile_height, int chunk, int z_group, int images, int stack, __local float *restrict z_stage, __local float *restrict x_stage) {
   int slice = get_global_id(0), o_begin = get_global_id(1) * z_group;
   int o_count = min(z_group, z_used - o_begin);
   int in_channels = x0_channels + (X1_MODE >= 0 ? x1_channels : 0);
   int blocks = (z_used + BLOCK - 1) / BLOCK;
   int first = (int)((long)tiles * slice / slices), last = (int)((long)tiles * (slice + 1) / slices);
-  int staged = stage_size(tile_height);
+  int image_staged = stage_size(tile_height), staged = stack * image_staged;
 #if GATHER
   int tap_plane = tile_height * PITCH;
 #endif
   __global float *restrict sums = partial + (ulong)slice * blocks * in_channels * TAPS * BLOCK;
 
   for (int tile = first; tile < last; tile++) {
-    int row = tile / tiles_x, n = row / tiles_y;
-    int tile_x = (tile - row * tiles_x) * TILE_W, tile_y = (row - n * tiles_y) * tile_height;
+    int row = tile / tiles_x, pile = row / tiles_y;
+    int tile_x = (tile - row * tiles_x) * TILE_W, tile_y = (row - pile * tiles_y) * tile_height;
+    int n_begin = pile * stack, n_count = min(stack, images - n_begin);
     int rows = min(tile_height, out_height - tile_y), columns = min(TILE_W, out_width - tile_x);
     for (int o = 0; o < (o_count + BLOCK - 1) / BLOCK * BLOCK; o++) {
       __local float *to = z_stage + o * Z_PLANE;
-      prefetch_channel(tile_height, columns, Z_MODE, z, z_aux, n, z_first + o_begin + o + 1, z_channels, tile_y, tile_x,
-                       out_height, out_width);
-      if (o < o_count)
-        stage_rows(to, tile_height, (columns + 15) / 16 * 16, TILE_W, Z_MODE, z, z_table, z_aux, n, z_first + o_begin + o, z_channels, tile_y, tile_x,
-                   out_height, out_width);
-      else
-        for (int l = 0; l < tile_height * TILE_W; l += 16) vstore16((float16)0.0f, 0, to + l);
+      if (o >= o_count) {
+        for (int l = 0; l < n_count * rows * TILE_W; l += 16) vstore16((float16)0.0f, 0, to + l);
+        continue;
+      }
+      for (int n = n_begin; n < n_begin + n_count; n++) {
+        prefetch_channel(rows, columns, Z_MODE, z, z_aux, n, z_first + o_begin + o + 1, z_channels, tile_y, tile_x,
+                         out_height, out_width);
+        stage_rows(to + (n - n_begin) * rows * TILE_W, rows, (columns + 15) / 16 * 16, TILE_W, Z_MODE, z, z_table, z_aux, n,
+                   z_first + o_begin + o, z_channels, tile_y, tile_x, out_height, out_width);
+      }
     }
     for (int c_begin = 0; c_begin < in_channels; c_begin += chunk) {
       int c_count = min(chunk, in_channels - c_begin);
       for (int i = 0; i < c_count; i++) {
         int c = c_begin + i;
-        prefetch_channel(tile_height + HALO, columns + HALO, X0_MODE, x0, x0_aux, n, c + 1, x0_channels, tile_y - pad_y,
-                         tile_x - pad_x, in_height, in_width);
-        if (X1_MODE < 0 || c < x0_channels)
-          stage_channel(x_stage + i * staged, tile_height, columns, X0_MODE, x0, x0_table, x0_aux, n, c, x0_channels, tile_y - pad_y,
-                        tile_x - pad_x, in_height, in_width);
-        else
-          stage_channel(x_stage + i * staged, tile_height, columns, X1_MODE, x1, x1_table, x1_aux, n, c - x0_channels, x1_channels,
-                        tile_y - pad_y, tile_x - pad_x, in_height, in_width);
+        for (int n = n_begin; n < n_begin + n_count; n++) {
+          __local float *to = x_stage + i * staged + (n - n_begin) * image_staged;
+          prefetch_channel(tile_height + HALO, columns + HALO, X0_MODE, x0, x0_aux, n, c + 1, x0_channels, tile_y - pad_y,
+                           tile_x - pad_x, in_height, in_width);
+          if (X1_MODE < 0 || c < x0_channels)
+            stage_channel(to, tile_height, columns, X0_MODE, x0, x0_table, x0_aux, n, c, x0_channels, tile_y - pad_y,
+                          tile_x - pad_x, in_height, in_width);
+          else
+            stage_channel(to, tile_height, columns, X1_MODE, x1, x1_table, x1_aux, n, c - x0_channels, x1_channels,
+                          tile_y - pad_y, tile_x - pad_x, in_height, in_width);
+        }
       }
       for (int o = 0; o < o_count; o += BLOCK) {
         const __local float *zo = z_stage + o * Z_PLANE;
@@ -116,10 +123,10 @@ __kernel void conv2d_weight_gradient_partial(
             for (int q = 0; q < X_BLOCK; q++)
 #pragma unroll
               for (int b = 0; b < BLOCK; b++) acc[q][b] = (float16)0.0f;
-            // One loop over the tile's vectors: two nested ones make the compiler spill the sums.
+            // One loop over the tile's vectors: nested ones make the compiler spill the sums.
             const __local float *zi = zo, *xi = x_stage + c * staged + TAP_OFFSET(p, 0);
-            int vectors = (columns + 15) / 16, j = 0;
-            for (int v = rows * vectors; v > 0; v--) {
+            int vectors = (columns + 15) / 16, j = 0, i = 0;
+            for (int v = n_count * rows * vectors; v > 0; v--) {
               float16 xv[X_BLOCK];
 #pragma unroll
               for (int q = 0; q < X_BLOCK; q++) xv[q] = vload16(j, xi + X_OFFSET(q));
@@ -129,7 +136,9 @@ __kernel void conv2d_weight_gradient_partial(
 #pragma unroll
                 for (int q = 0; q < X_BLOCK; q++) acc[q][b] = fma(zv, xv[q], acc[q][b]);
               }
-              if (++j == vectors) j = 0, zi += TILE_W, xi += PITCH;
+              if (++j < vectors) continue;
+              j = 0, zi += TILE_W, xi += PITCH;
+              if (++i == rows) i = 0, xi += image_staged - rows * PITCH;
             }
 #pragma unroll
             for (int q = 0; q < X_BLOCK; q++) {

@@ -48,6 +48,9 @@ extension Catalogue {
       tail: Norm(prefix: "norm", relu: true)),
     ConvolutionCase(n: 2, channels: [40], views: [.relu], h: 5, w: 9, kernel: 1, branches: [(70, 1)]),
     ConvolutionCase(n: 1, channels: [10], h: 13, w: 12, branches: [(8, 9)], twice: true),
+    // Images of narrow planes below each other in a tile: four and one, two and one.
+    ConvolutionCase(n: 5, channels: [9], views: [.relu], h: 16, w: 16, branches: [(10, 2)]),
+    ConvolutionCase(n: 3, channels: [5], h: 13, w: 19, branches: [(9, 4)], twice: true),
   ].map { OpCase($0, tier: .quick) }
 
   /// Both sides of the plane around every tile edge, with channels, images and outputs that no tile divides.

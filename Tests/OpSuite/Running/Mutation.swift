@@ -62,6 +62,12 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "weights not flipped for the gradient", in: "conv2d_pack.cl", caughtBy: "convolution/", ("(taps - 1 - t)", "t")),
     Mutation(
+      "the halo between two images of a tile not skipped", in: "conv2d_weight_gradient.cl", caughtBy: "convolution/",
+      ("i = 0, xi += image_staged - rows * PITCH;", "i = 0;")),
+    Mutation(
+      "a vector across the edge moved the wrong way", in: "conv2d_stage.clh", caughtBy: "convolution/",
+      ("lanes + 16 + column - near", "lanes + 16 - column + near")),
+    Mutation(
       "a slice of the weight gradient left out", in: "conv2d_reduce.cl", caughtBy: "convolution/",
       ("s < slices; s++", "s < slices - (slices > 1); s++")),
     Mutation(

@@ -19,16 +19,14 @@ enum ProgramForms {
   private static let together: [String: [Macros]] = [
     "conv2d.cl": [
       convolution(kernel: 1, x0: 0), convolution(kernel: 1, x0: 2), convolution(kernel: 1, x0: 5),
-      convolution(kernel: 1, x0: 2, storeDepth: 1), convolution(kernel: 3, x0: 0), convolution(kernel: 3, x0: 2),
-      convolution(kernel: 3, x0: 4), convolution(kernel: 3, x0: 0, x1: 2), convolution(kernel: 3, dilation: 2, x0: 0),
-      convolution(kernel: 3, dilation: 2, x0: 4), convolution(kernel: 3, dilation: 4, x0: 0),
-      convolution(kernel: 3, dilation: 4, x0: 4),
-    ],
+      convolution(kernel: 1, x0: 2, storeDepth: 1), convolution(x0: 2), convolution(x0: 0, x1: 2),
+    ] + bottlenecks.flatMap {
+      [convolution(dilation: $0.dilation, width: $0.width, x0: 0), convolution(dilation: $0.dilation, width: $0.width, x0: 4)]
+    },
     "conv2d_weight_gradient.cl": [
-      weightGradient(kernel: 1, x0: 2, z: 0), weightGradient(kernel: 1, x0: 5, z: 2), weightGradient(kernel: 3, x0: 0, z: 4),
-      weightGradient(kernel: 3, x0: 0, x1: 2, z: 4), weightGradient(kernel: 3, x0: 2, z: 4),
-      weightGradient(kernel: 3, dilation: 2, x0: 0, z: 4), weightGradient(kernel: 3, dilation: 4, x0: 0, z: 4),
-    ],
+      weightGradient(kernel: 1, x0: 2, z: 0), weightGradient(kernel: 1, x0: 5, z: 2), weightGradient(x0: 0, x1: 2, z: 4),
+      weightGradient(x0: 2, z: 4),
+    ] + bottlenecks.map { weightGradient(dilation: $0.dilation, width: $0.width, x0: 0, z: 4) },
     "conv2d_winograd.cl": [(0, -1), (0, 2), (2, -1), (4, -1)].map { [("X0_MODE", $0.0), ("X1_MODE", $0.1)] },
     "conv2d_winograd_weight_gradient.cl": [
       (x0: 0, x1: -1, z: 0, vectors: 2), (x0: 0, x1: -1, z: 4, vectors: 1), (x0: 0, x1: -1, z: 4, vectors: 2),
@@ -38,18 +36,26 @@ enum ProgramForms {
     },
   ]
 
-  private static func convolution(
-    kernel: Int, dilation: Int = 1, x0: Int, x1: Int = -1, storeDepth: Int = 0
-  ) -> Macros {
-    [
-      ("K", kernel), ("DILATION", dilation), ("GATHER", 0), ("X0_MODE", x0), ("X1_MODE", x1), ("STORE_DEPTH", storeDepth),
-    ]
+  /// Of a bottleneck's convolutions, the widths of tiles for 256, 512 and larger patches. Without dilation 32 columns are
+  /// Winograd's.
+  private static let bottlenecks = [(1, 16), (1, 64), (2, 16), (2, 32), (2, 64), (4, 16), (4, 32), (4, 64)].map {
+    (dilation: $0.0, width: $0.1)
   }
 
-  private static func weightGradient(kernel: Int, dilation: Int = 1, x0: Int, x1: Int = -1, z: Int) -> Macros {
-    [
-      ("K", kernel), ("DILATION", dilation), ("GATHER", 0), ("X0_MODE", x0), ("X1_MODE", x1), ("Z_MODE", z), ("Z_ROWS", 16),
-    ]
+  private static func tile(_ kernel: Int, _ dilation: Int, _ width: Int) -> Macros {
+    [("K", kernel), ("DILATION", dilation), ("GATHER", 0), ("TILE_W", width)]
+  }
+
+  private static func convolution(
+    kernel: Int = 3, dilation: Int = 1, width: Int = 64, x0: Int, x1: Int = -1, storeDepth: Int = 0
+  ) -> Macros {
+    tile(kernel, dilation, width) + [("X0_MODE", x0), ("X1_MODE", x1), ("STORE_DEPTH", storeDepth)]
+  }
+
+  private static func weightGradient(
+    kernel: Int = 3, dilation: Int = 1, width: Int = 64, x0: Int, x1: Int = -1, z: Int
+  ) -> Macros {
+    tile(kernel, dilation, width) + [("X0_MODE", x0), ("X1_MODE", x1), ("Z_MODE", z), ("Z_ROWS", 16 * 64 / width)]
   }
 
   /// What a form's function is called in their program.

@@ -105,8 +105,9 @@ struct TileKernel {
     let flat = !isPointwise || inChannels <= 64 ? 1 : inChannels <= 128 ? 2 : 4
     let tile = ConvolutionTile(
       kernel: kernel, dilation: dilation, channels: min(tiles[.tileChunk] * (isPointwise ? 8 : 1), inChannels),
-      budgetBytes: device.tileBudgetBytes(tiles), height: max(2, tiles[.tileHeight] * (plane.w <= 32 ? 2 : 1) / flat))
-    let (grid, arguments) = common(scratch, tileHeight: tile.height, chunk: tile.chunk)
+      budgetBytes: device.tileBudgetBytes(tiles), height: max(2, tiles[.tileHeight] * (plane.w <= 32 ? 2 : 1) / flat),
+      width: ConvolutionTile.width(kernel: kernel, plane: plane.w))
+    let (grid, arguments) = common(scratch, tileHeight: tile.height, tileWidth: tile.width, chunk: tile.chunk)
     return Launch(
       "conv2d.cl", "conv2d_tile", defines: tile.defines + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
       arguments: arguments + [("stage", .local(tile.stageBytes))], global: grid, local: [1, 1, 1])
@@ -127,9 +128,9 @@ struct TileKernel {
 
   /// What the two kernels for CPUs share: the grid, and the arguments up to local memory.
   private func common(
-    _ scratch: Int, tileHeight: Int, chunk: Int
+    _ scratch: Int, tileHeight: Int, tileWidth: Int = ConvolutionTile.width, chunk: Int
   ) -> (grid: [Int], arguments: [(name: String, value: Launch.Argument)]) {
-    let across = (plane.w + ConvolutionTile.width - 1) / ConvolutionTile.width
+    let across = (plane.w + tileWidth - 1) / tileWidth
     let down = (plane.h + tileHeight - 1) / tileHeight
     // Few tiles: split the output channels too, so that every unit has work.
     let items = across * down * images

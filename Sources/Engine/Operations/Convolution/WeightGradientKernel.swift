@@ -26,12 +26,15 @@ struct WeightGradientKernel {
     for rows in [tiles[.gradientHeight], 4] {
       var group = min(tiles[.gradientGroup], blocks * TileKernel.block)
       while true {
+        let width = ConvolutionTile.width(kernel: kernel, plane: outPlane.w)
         let zBytes = group * (rows * ConvolutionTile.width + 16) * 4
         let tile = ConvolutionTile(
           kernel: kernel, dilation: dilation, channels: min(tiles[.gradientChunk], inChannels),
-          budgetBytes: budget - zBytes, height: rows)
+          budgetBytes: budget - zBytes, height: rows, width: width,
+          stack: outPlane.h > rows ? 1 : min(images, ConvolutionTile.width / width))
         if zBytes + tile.stageBytes <= budget || (rows == 4 && group == TileKernel.block) {
-          return (group, rows, tile, zBytes)
+          // A narrow tile's rows are as many more as they are shorter.
+          return (group, rows * ConvolutionTile.width / width, tile, zBytes)
         }
         if group == TileKernel.block { break }
         group = max(TileKernel.block, group / 2 / TileKernel.block * TileKernel.block)
@@ -42,9 +45,9 @@ struct WeightGradientKernel {
 
   private var tiles: (across: Int, down: Int, all: Int) {
     let tile = geometry.tile
-    let across = (outPlane.w + ConvolutionTile.width - 1) / ConvolutionTile.width
+    let across = (outPlane.w + tile.width - 1) / tile.width
     let down = (outPlane.h + tile.height - 1) / tile.height
-    return (across, down, across * down * images)
+    return (across, down, across * down * ((images + tile.stack - 1) / tile.stack))
   }
 
   private var slices: Int {
@@ -79,8 +82,8 @@ struct WeightGradientKernel {
       Launch(
         "conv2d_weight_gradient.cl", "conv2d_weight_gradient_partial", defines: defines,
         arguments: arguments(
-          tiles: (tiles.across, tiles.down), slices: slices, height: tile.height, chunk: tile.chunk, group: group)
-          + [("z_stage", .local(zBytes)), ("x_stage", .local(tile.stageBytes))], global: [slices, (z.used + group - 1) / group, 1], local: [1, 1, 1]),
+          tiles: tiles, slices: slices, height: tile.height, chunk: tile.chunk, group: group)
+          + [("images", .int(images)), ("stack", .int(tile.stack)), ("z_stage", .local(zBytes)), ("x_stage", .local(tile.stageBytes))], global: [slices, (z.used + group - 1) / group, 1], local: [1, 1, 1]),
       Launch(
         "conv2d_reduce.cl", "conv2d_reduce",
         arguments: [
@@ -93,7 +96,7 @@ struct WeightGradientKernel {
 
   /// The arguments of both kernels, up to local memory.
   func arguments(
-    tiles: (across: Int, down: Int), slices: Int, height: Int, chunk: Int, group: Int
+    tiles: (across: Int, down: Int, all: Int), slices: Int, height: Int, chunk: Int, group: Int
   ) -> [(name: String, value: Launch.Argument)] {
     let second = sources.count > 1 ? sources[1] : sources[0]
     return [("partial", .scratch(scratch))] + Launch.operand("z", z.input) + Launch.operand("x0", sources[0].input)
@@ -103,7 +106,7 @@ struct WeightGradientKernel {
         ("in_height", .int(inPlane.h)), ("in_width", .int(inPlane.w)), ("out_height", .int(outPlane.h)),
         ("out_width", .int(outPlane.w)), ("pad_y", .int(padding)), ("pad_x", .int(padding)),
         ("tiles_x", .int(tiles.across)), ("tiles_y", .int(tiles.down)),
-        ("tiles", .int(tiles.across * tiles.down * images)), ("slices", .int(slices)), ("tile_height", .int(height)),
+        ("tiles", .int(tiles.all)), ("slices", .int(slices)), ("tile_height", .int(height)),
         ("chunk", .int(chunk)), ("z_group", .int(group)),
       ]
   }

@@ -50,16 +50,15 @@ struct WinogradWeightGradient {
     ]
   }
 
-  private var tiles: (across: Int, down: Int) {
-    (
-      (kernel.outPlane.w + ConvolutionTile.width - 1) / ConvolutionTile.width,
-      (kernel.outPlane.h + height - 1) / height
-    )
+  private var tiles: (across: Int, down: Int, all: Int) {
+    let across = (kernel.outPlane.w + ConvolutionTile.width - 1) / ConvolutionTile.width
+    let down = (kernel.outPlane.h + height - 1) / height
+    return (across, down, across * down * kernel.images)
   }
 
   private var groups: Int { (kernel.z.used + group - 1) / group }
   private var slices: Int {
-    max(1, min(tiles.across * tiles.down * kernel.images, kernel.device.gradientGroupsWanted / groups))
+    max(1, min(tiles.all, kernel.device.gradientGroupsWanted / groups))
   }
 
   var partialBytes: Int { slices * Winograd.points * inAll * outAll * 4 }
