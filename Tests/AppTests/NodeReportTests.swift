@@ -1,3 +1,4 @@
+import Engine
 import Foundation
 import Testing
 
@@ -89,33 +90,111 @@ import Testing
   @Test func stepsStandBesideEachOther() {
     var ours = SectionRecord(name: "step-256", title: "", outcome: .done)
     let size: [String: Any] = ["patch": 256, "base": 16, "batch": 16]
-    ours.results = [size.merging(["device": "d", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20, "launches": 12, "seconds_enqueue": 0.0025, "error": 2e-7]) { $1 }]
-    var theirs = SectionRecord(name: "torch-256", title: "", outcome: .done)
-    let torch: [String: Any] = ["framework": "pytorch", "version": "2", "precision": "tf32", "memory_format": "channels_last"]
-    theirs.results = [size.merging(torch) { $1 }.merging(["compile": true, "seconds_median": 1.0]) { $1 }]
-    let rows = ReportSummary.steps([ours, theirs])
-    #expect(rows.map { $0[3] } == ["2.0e-07", ""])
-    #expect(rows.map { $0[4] } == ["", "2.00"])
-    #expect(rows.map { $0[6] } == ["12 in 2.500 ms", ""])
-    #expect(rows[1][0] == "PyTorch 2, tf32, channels_last, compiled")
+    ours.results = [size.merging(["device": "d", "arithmetic": "tf32", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20, "launches": 12, "seconds_enqueue": 0.0025, "error": 2e-7]) { $1 }]
+    var theirs = SectionRecord(name: "torch-256-tf32-channels_last-compiled", title: "", outcome: .done)
+    let peer: [String: Any] = [
+      "version": "2", "precision": "tf32", "memory_format": "channels_last", "compile": true, "seconds_median": 1.0,
+      "peak_device_bytes": 2 << 20,
+    ]
+    let pairs: [String: Any] = ["benchmark": "pairs", "pairs": 7, "ratio": 2.5, "ratio_min": 2.25, "ratio_max": 3.0]
+    theirs.results = [size.merging(pairs) { $1 }.merging(["ours": ["seconds_median": 0.4, "arithmetic": "fp32"], "peer": peer]) { $1 }]
+    #expect(
+      ReportSummary.steps([ours, theirs]) == [
+        ["glomseg, d, tf32", "256² × 16, base 16", "0.500", "2.0e-07", "", formatBytes(1 << 20), "12 in 2.500 ms"],
+        [
+          "PyTorch 2, tf32, channels_last, compiled", "256² × 16, base 16", "1.000", "",
+          "2.50 (2.25 to 3.00) of 7 pairs with fp32, 0.400 s", formatBytes(2 << 20), "",
+        ],
+      ])
   }
 
-  /// PyTorch's TF32 stands beside ours, not beside fp32; the first step of a precision is the device's own kernels'.
-  @Test func precisionsAreComparedWithTheirLike() {
-    let size: [String: Any] = ["patch": 256, "base": 16, "batch": 16]
-    func record(_ name: String, _ more: [String: Any]) -> SectionRecord {
-      var record = SectionRecord(name: name, title: "", outcome: .done)
-      record.results = [size.merging(more) { $1 }]
-      return record
+  /// The sections' own commands, with a script in place of both programs: PyTorch's forms, each in turn with glomseg in the same
+  /// precision, and nothing where it sees no CUDA device.
+  @Test(.enabled(if: ChildProcess.find("python3") != nil, "there is no python3"))
+  func everyFormOfPyTorchIsTimedInTurn() throws {
+    try withFolder { folder in
+      let peers = folder + "/peers"
+      // Ours takes 1 s, in channels_last PyTorch 2 s, else 4 s; one form finds no memory.
+      let stub = """
+        #!/usr/bin/env python3
+        import json, sys
+        words = sys.argv[1:]
+        peer = "bench" not in words
+        precision = words[words.index("--precision") + 1]
+        if peer and "--compile" in words and precision == "bf16":
+            sys.exit("out of memory")
+        open(\(quoted(folder + "/turns")), "a").write(f"{'torch' if peer else 'glomseg'} {' '.join(words)}\\n")
+        print("ready", flush=True)
+        for line in sys.stdin:
+            seconds = (2.0 if "channels_last" in words else 4.0) if peer else 1.0
+            print(json.dumps({"seconds": seconds, "patch": int(words[words.index("--patch") + 1]), "base": 1, "batch": 1,
+                              "precision": precision, "arithmetic": precision, "version": "0",
+                              "memory_format": "channels_last" if "channels_last" in words else "contiguous",
+                              "compile": "--compile" in words}), flush=True)
+        """
+      let program = folder + "/glomseg"
+      try NodeReportCommand.writePeers(into: peers)
+      for path in [program, peers + "/torch_step.py"] { try stub.write(toFile: path, atomically: true, encoding: .utf8) }
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program)
+      let sections = ReportPlan(program: program, budget: 600, folder: folder).sections(device: "d")
+        .filter { $0.name.hasPrefix("torch-") }
+      var probe = SectionRecord(name: "torch", title: "", outcome: .done)
+      probe.results = [["torch": "0", "cuda": true]]
+      var runner = ReportRunner(files: try ReportFiles(folder: folder, heading: ""), seconds: 600)
+      runner.shouldStop = { false }
+      try runner.add(probe)
+      for patch in [256, 2048] { try runner.add(SectionRecord(name: "step-\(patch)", title: "", outcome: .done)) }
+      try runner.run(sections)
+      #expect(sections.count == 14)
+      let failed = runner.records.filter { $0.outcome != .done }
+      #expect(failed.map(\.name) == ["torch-256-bf16-channels_last-compiled", "torch-2048-bf16-channels_last-compiled"])
+      #expect(failed.allSatisfy { $0.reason.contains("PyTorch ended with status 1") && $0.reason.contains("out of memory") })
+      let rows = ReportSummary.steps(runner.records)
+      #expect(rows.count == 12)
+      #expect(rows[0][0] == "PyTorch 0, fp32, contiguous, eager" && rows[0][4] == "4.00 (4.00 to 4.00) of 20 pairs with fp32, 1.000 s")
+      #expect(rows[2][0] == "PyTorch 0, tf32, channels_last, eager" && rows[2][4] == "2.00 (2.00 to 2.00) of 20 pairs with tf32, 1.000 s")
+      #expect(try String(contentsOfFile: folder + "/report.md", encoding: .utf8).contains("4.00 (4.00 to 4.00) of 20 pairs"))
+      let turns = try String(contentsOfFile: folder + "/turns", encoding: .utf8).split(separator: "\n")
+      #expect(turns.filter { $0.hasPrefix("glomseg bench step") }.allSatisfy { $0.contains("--device d") && $0.hasSuffix("--serve") })
+      #expect(turns.filter { $0.hasPrefix("torch") }.allSatisfy { $0.contains("--device cuda") && $0.hasSuffix("--serve") })
+
+      #expect(sections.last?.reasonToSkip([probe]) == "there is no result of 'step-2048'")
+      probe.results = [["torch": "2.4", "cuda": false]]
+      for section in sections { #expect(section.reasonToSkip([probe]) == "PyTorch 2.4 sees no CUDA device") }
+      #expect(ReportSummary.peerAbsent([probe]) == "PyTorch 2.4 sees no CUDA device" && ReportSummary.peerAbsent([]) == nil)
     }
-    let rows = ReportSummary.steps([
-      record("step-256", ["arithmetic": "fp32", "precision": "fp32", "seconds_median": 0.5]),
-      record("step-256-tf32", ["arithmetic": "tf32", "precision": "tf32", "seconds_median": 0.25]),
-      record("step-256-without-units", ["arithmetic": "fp32", "precision": "fp32", "seconds_median": 0.8]),
-      record("torch-256", ["framework": "pytorch", "precision": "tf32", "seconds_median": 1.0]),
-      record("torch-256", ["framework": "pytorch", "precision": "fp32", "seconds_median": 1.0]),
-    ])
-    #expect(rows.map { $0[4] } == ["", "", "", "4.00", "2.00"])
+  }
+
+  private func quoted(_ path: String) -> String { "\"\(path)\"" }
+
+  /// What comes first does not take what is kept for the rest, and a check is told what it may take.
+  @Test func timeIsKeptForWhatMatters() throws {
+    try withFolder { folder in
+      var runner = ReportRunner(files: try ReportFiles(folder: folder, heading: ""), seconds: 3)
+      runner.shouldStop = { false }
+      var check = shell("check", "echo '{\"passed\": 2, \"failed\": 1, \"skipped\": 7}'")
+      check.kept = 2
+      check.tellsPart = 0.75
+      check.remark = ReportPlan.unchecked
+      try runner.run([shell("long", "sleep 60"), check])
+      #expect(runner.records.map(\.outcome) == [.cut, .done])
+      #expect(runner.records[0].seconds < 2)
+      #expect(runner.records[1].commands[0].hasSuffix("--seconds 1"), "0.75 of somewhat less than two seconds")
+      #expect(runner.records[1].reason.hasPrefix("3 of 10 cases"))
+    }
+    #expect(ReportPlan.unchecked([["passed": 2, "failed": 1, "skipped": 0]]) == "")
+  }
+
+  /// A slow machine's report has a check and a training, whatever else it has no time for.
+  @Test(arguments: [60.0, 180, 480, 3600])
+  func theBudgetHoldsWhatIsKept(_ budget: Double) throws {
+    let plan = ReportPlan(program: "/no/glomseg", budget: budget, folder: "/no")
+    let sections = plan.sections(device: "cpu")
+    let before = (plan.first + sections.prefix { $0.kept == 0 }).reduce(0) { $0 + $1.most }
+    #expect(before + sections.reduce(0) { $0 + $1.kept } <= budget)
+    let names = sections.filter { $0.kept > 0 }.map(\.name)
+    #expect(names == ["check-quick", "training-data", "training", "training-scores", "check"])
+    for section in sections where section.kept > 0 { #expect(section.kept >= section.least && section.kept <= section.most) }
   }
 
   @Test func onePrecisionIsEnoughWithoutMatrixUnits() {
@@ -139,6 +218,11 @@ import Testing
     step.outcome = .done
     step.results = [["seconds_median": 0.1]]
     for name in ["memory-2048", "step-2048-largest"] { #expect(try reason(name, step) == nil) }
+    var first = SectionRecord(name: "step-256", title: "", outcome: .done)
+    first.results = [["seconds_median": 0.5]]
+    #expect(try reason("step-2048", first)?.contains("about 32 s") == true, "64 times the work, of 15 s")
+    first.results = [["seconds_median": 0.1]]
+    #expect(try reason("step-2048", first) == nil && reason("step-2048", nil) == nil)
     step.results = [["seconds_median": 20.0]]
     #expect(try reason("memory-2048", step) == nil && reason("step-2048-largest", step)?.contains("20.000 s") == true)
   }

@@ -1,8 +1,9 @@
-"""Tests of compare with programs that answer made-up seconds.
+"""Tests of compare and alternate.py with programs that answer made-up seconds.
 
     python benchmarks/peers/test_compare.py
 """
 
+import json
 import pathlib
 import stat
 import subprocess
@@ -11,6 +12,7 @@ import tempfile
 import unittest
 
 COMPARE = pathlib.Path(__file__).resolve().parent / "compare"
+ALTERNATE = COMPARE.parent / "alternate.py"
 
 # Says 2 s as glomseg, 6 s as PyTorch, 4 s as PyTorch in channels_last; notes that it was started.
 STUB = """#!{python}
@@ -61,6 +63,54 @@ class CompareTests(unittest.TestCase):
         result = self.compare("--fresh", fails=True)
         self.assertEqual(result.returncode, 1)
         self.assertIn("glomseg ended with status 3", result.stderr)
+
+
+# Logs each step; the peer's steps take 1, 2, 3... times as long as the number that the first command has.
+TURNS = """
+import json, sys
+name, seconds = sys.argv[1], float(sys.argv[2])
+print("ready", flush=True)
+for index, line in enumerate(sys.stdin):
+    if name == "dies" and index == 2:
+        sys.exit("torch: no memory is left")
+    open({turns!r}, "a").write(name)
+    more = index if name == "b" else 1
+    print(json.dumps({{"seconds": seconds * more, "patch": 32, "precision": name}}), flush=True)
+"""
+
+
+class AlternateTests(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.turns = pathlib.Path(self.folder.name) / "turns"
+
+    def alternate(self, peer, *flags):
+        stub = pathlib.Path(self.folder.name) / "stub.py"
+        stub.write_text(TURNS.format(turns=str(self.turns)))
+        return subprocess.run(
+            [sys.executable, str(ALTERNATE), *flags, sys.executable, str(stub), "a", "0.5", "--", str(stub), peer, "1"],
+            capture_output=True, text=True)
+
+    def test_steps_go_in_turn(self):
+        result = self.alternate("b", "--pairs", "5")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.turns.read_text(), "ab" * 6)
+        answer = json.loads(result.stdout.splitlines()[-1])
+        self.assertEqual((answer["pairs"], answer["patch"]), (5, 32))
+        # The pair that does not count had b's step 0; then 1, 2, 3, 4, 5 s against 0.5 s.
+        self.assertEqual((answer["ratio"], answer["ratio_min"], answer["ratio_max"]), (6.0, 2.0, 10.0))
+        self.assertEqual(answer["peer"]["seconds"], [1, 2, 3, 4, 5])
+        self.assertEqual(answer["ours"]["precision"], "a")
+
+    def test_three_pairs_are_timed_where_time_is_short(self):
+        answer = json.loads(self.alternate("b", "--seconds", "0").stdout.splitlines()[-1])
+        self.assertEqual(answer["pairs"], 3)
+
+    def test_what_the_other_said_is_the_reason(self):
+        result = self.alternate("dies")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("PyTorch ended with status 1 before it answered: torch: no memory is left", result.stderr.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -93,11 +93,14 @@ struct BenchAnswer: Encodable {
   let device: String
   let driver: String
   let tiles: String?
+  let precision: String
+  let arithmetic: String
 
   init(
     seconds: Double, seconds_load: Double, seconds_first: Double, peak_bytes_planned: Int, peak_bytes_measured: Int?,
-    device: BenchDevice
+    on backend: any Backend
   ) {
+    let device = BenchDevice(backend)
     self.seconds = seconds
     self.seconds_load = seconds_load
     self.seconds_first = seconds_first
@@ -106,6 +109,8 @@ struct BenchAnswer: Encodable {
     self.device = device.device
     driver = device.driver
     tiles = device.tiles
+    precision = backend.traits.precision.rawValue
+    arithmetic = backend.traits.arithmetic.rawValue
   }
 }
 

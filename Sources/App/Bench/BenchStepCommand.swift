@@ -77,7 +77,7 @@ struct BenchStepCommand: ParsableCommand {
       let answer = BenchAnswer(
         seconds: try benchmark.step(), seconds_load: benchmark.loadSeconds, seconds_first: first,
         peak_bytes_planned: benchmark.plannedBytes, peak_bytes_measured: benchmark.measuredBytes,
-        device: BenchDevice(backend))
+        on: backend)
       try JSONOutput(path: "-").writeLines([answer])
       flushOutput()
     }

@@ -9,10 +9,10 @@ struct NodeReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "node-report", abstract: "Check and measure everything on this machine within a budget of time.",
     discussion: """
-      Devices, doctor, roof, whole steps, memory, every operation against its reference, a training run, single \
-      operations; and PyTorch's steps beside them where python3 can import torch and it sees a CUDA device. Each section is \
-      a process of its own. One that fails is recorded with its error, one that takes too long is cut, and one for which no \
-      time is left is skipped.
+      Devices, doctor, a quick check, whole steps, roof, memory, a training run, every operation against its reference, \
+      single operations; and PyTorch's steps in turn with glomseg's where python3 can import torch and it sees a CUDA device. \
+      Each section is a process of its own. One that fails is recorded with its error, one that takes too long is cut, and one \
+      for which no time is left is skipped; time for the checks and the training is kept.
 
       DIR gets report.md to read and report.jsonl, a line for each section, written as each ends: a run that is cut off \
       leaves what it had.
@@ -47,7 +47,7 @@ struct NodeReportCommand: ParsableCommand {
     let date = Date().ISO8601Format()
     let files = try ReportFiles(
       folder: output, heading: "glomseg \(glomsegVersion), begun at \(date), with \(budget) to take and --device \(device).")
-    try writePeers()
+    try Self.writePeers(into: output + "/peers")
     let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
     let plan = ReportPlan(program: program, budget: budget.seconds, folder: output)
     var runner = ReportRunner(files: files, seconds: budget.seconds)
@@ -72,14 +72,13 @@ struct NodeReportCommand: ParsableCommand {
     return name?.split(separator: " ").first.map(String.init) ?? device
   }
 
-  private func writePeers() throws {
-    let folder = output + "/peers"
+  /// Writes the Python programs that the report runs.
+  static func writePeers(into folder: String) throws {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
       for index in 0..<peer_scripts_count() {
         guard let name = peer_scripts_name(index), let text = peer_scripts_text(index) else { continue }
-        let path = folder + "/" + String(cString: name)
-        try Data(String(cString: text).utf8).write(to: URL(fileURLWithPath: path))
+        try Data(String(cString: text).utf8).write(to: URL(fileURLWithPath: folder + "/" + String(cString: name)))
       }
     } catch { throw EngineError.file(path: folder, problem: "cannot be written: \(systemReason(error))") }
   }

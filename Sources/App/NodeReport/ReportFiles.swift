@@ -62,8 +62,10 @@ struct ReportFiles {
     let steps = ReportSummary.steps(records)
     if !steps.isEmpty {
       parts.append(
-        "## Steps\n\nMedians. Error: of a convolution and its gradients against double precision. Compared with glomseg: above 1, "
-          + "glomseg is faster.")
+        "## Steps\n\nMedians. Error: of a convolution and its gradients against double precision. PyTorch's steps were timed in turn "
+          + "with glomseg's, pair by pair. Compared: PyTorch's median over glomseg's of the same pairs, with the least and the "
+          + "greatest ratio of a pair; above 1, glomseg is faster.")
+      if let absent = ReportSummary.peerAbsent(records) { parts.append("Nothing of PyTorch: \(absent).") }
       parts.append(Self.table(["", "size", "seconds", "error", "compared", "memory", "launches, the host's time"], steps))
     }
     let memory = ReportSummary.memory(records)

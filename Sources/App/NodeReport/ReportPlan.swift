@@ -22,8 +22,8 @@ struct ReportPlan {
 
   /// Everything else, on one device.
   func sections(device: String) -> [ReportSection] {
-    measured(device) + torch(compiled: false) + proof(device) + precisions(device) + training(device) + largest(device)
-      + operations(device) + torch(compiled: true)
+    basis(device) + measured(device) + training(device) + torch(device, compiled: false) + [proof(device)] + precisions(device)
+      + largest(device) + operations(device) + torch(device, compiled: true)
   }
 
   /// Why a section makes no sense where another came to nothing.
@@ -48,10 +48,8 @@ struct ReportPlan {
       ReportSection(
         name: "check-\(name(precision))", title: "Check of convolutions in \(name(precision))",
         commands: [
-          glomseg(
-            "check", "--device", device, "--precision", name(precision), "--filter", "convolution", "--seconds",
-            String(format: "%.0f", max(1, share(0.04))), "--json", "-")
-        ], most: share(0.08), reasonToSkip: reason)
+          glomseg("check", "--device", device, "--precision", name(precision), "--filter", "convolution", "--json", "-")
+        ], most: share(0.08), tellsPart: 0.6, reasonToSkip: reason, remark: Self.unchecked)
     }
     let steps = BenchSize.standard.flatMap { size in
       lower.map { precision in
@@ -76,11 +74,30 @@ struct ReportPlan {
     return "\(device) computes every precision in fp32: \(chosen?["matrix_reason"] as? String ?? "it has no matrix units that are used")"
   }
 
+  /// Whether the device works at all, in seconds: a slow machine has this if it has nothing else.
+  private func basis(_ device: String) -> [ReportSection] {
+    [
+      ReportSection(name: "doctor", title: "Doctor", commands: [glomseg("doctor", "--device", device)], most: share(0.15)),
+      ReportSection(
+        name: "check-quick", title: "Quick check: small cases that reach every kernel",
+        commands: [glomseg("check", "--device", device, "--quick", "--json", "-")], most: share(0.2), kept: share(0.15), tellsPart: 0.8,
+        remark: Self.unchecked),
+    ]
+  }
+
+  /// What a check had no time for.
+  static func unchecked(_ results: [[String: Any]]) -> String {
+    guard let report = results.last, let skipped = report["skipped"] as? Int, skipped > 0 else { return "" }
+    let all = skipped + (report["passed"] as? Int ?? 0) + (report["failed"] as? Int ?? 0)
+    return "\(all - skipped) of \(all) cases; the time that it had ended before the others"
+  }
+
   private func measured(_ device: String) -> [ReportSection] {
     let steps = BenchSize.standard.map { size in
       ReportSection(
         name: "step-\(size.patch)", title: "Training step, \(size.description)",
-        commands: [step(size, steps: 20, seconds: share(0.05), device)], most: share(0.15))
+        commands: [step(size, steps: 20, seconds: share(0.05), device)], most: share(0.15),
+        reasonToSkip: { tooLong(size, $0, share(0.15)) })
     }
     // A second process, because the first one's compiling takes memory too; none where one was not enough for a step.
     let memory = BenchSize.standard.map { size in
@@ -93,9 +110,20 @@ struct ReportPlan {
       name: "roof", title: "Roof",
       commands: [glomseg("bench", "roof", "--seconds", String(format: "%.2f", min(1, share(0.005))), "--device", device, "--json", "-")],
       most: share(0.1))
-    let doctor = ReportSection(
-      name: "doctor", title: "Doctor", commands: [glomseg("doctor", "--device", device)], most: share(0.15))
-    return [doctor, roof] + steps + memory
+    return [steps[0], roof] + steps[1...] + memory
+  }
+
+  /// Why a larger step than the first cannot be timed in `most` seconds, judged by the first: it takes at least half the seconds
+  /// that its work does there, and runs twice. Nil where it may fit.
+  private func tooLong(_ size: BenchSize.Values, _ records: [SectionRecord], _ most: Double) -> String? {
+    let first = BenchSize.standard[0]
+    guard let result = records.first(where: { $0.name == "step-\(first.patch)" })?.results.first,
+      let seconds = (result["seconds_median"] as? NSNumber)?.doubleValue
+    else { return nil }
+    func work(_ size: BenchSize.Values) -> Double { Double(size.batch * size.patch * size.patch * size.base * size.base) }
+    let needs = seconds * work(size) / work(first)
+    return needs > most
+      ? "it needs about \(Int(needs.rounded(.up))) s, judged by step-\(first.patch), and may take \(Int(most))" : nil
   }
 
   /// The largest full-size batch that fits: where a batch of one is quick, for a large one takes as much longer.
@@ -123,14 +151,11 @@ struct ReportPlan {
     return FileManager.default.fileExists(atPath: folder) ? ["--golden", folder] : []
   }
 
-  private func proof(_ device: String) -> [ReportSection] {
-    [
-      ReportSection(
-        name: "check", title: "Check against the reference",
-        commands: [
-          glomseg("check", "--device", device, "--fuzz", "40", "--seconds", String(format: "%.0f", share(0.2)), "--json", "-") + golden
-        ], most: share(0.3))
-    ]
+  private func proof(_ device: String) -> ReportSection {
+    ReportSection(
+      name: "check", title: "Check against the reference",
+      commands: [glomseg("check", "--device", device, "--fuzz", "40", "--json", "-") + golden], least: min(20, share(0.05)),
+      most: share(0.35), kept: share(0.2), tellsPart: 0.8, remark: Self.unchecked)
   }
 
   private func training(_ device: String) -> [ReportSection] {
@@ -139,18 +164,19 @@ struct ReportPlan {
       ReportSection(
         name: "training-data", title: "Synthetic data",
         commands: [glomseg("data", "synth", data, "--seed", "7", "--patch", "256", "--train", "64", "--validation", "16", "--test", "16")],
-        most: share(0.1)),
+        most: share(0.1), kept: share(0.03)),
       ReportSection(
         name: "training", title: "Training on synthetic data",
         commands: [
           glomseg(
             "train", data, "-o", run, "--patch", "256", "--base", "16", "--batch", "16", "--lr", "2e-3", "--pos-weight", "5",
             "--epochs", "100000", "--flips", "--turns", "--threads", "4", "--device", device)
-        ], least: min(5, share(0.1)), most: min(60, share(0.15)), endsAtLimit: true, reasonToSkip: failed("training-data"),
+        ], least: min(5, share(0.1)), most: min(60, share(0.15)), kept: min(60, share(0.15)), endsAtLimit: true, reasonToSkip: failed("training-data"),
         afterwards: { (try? String(contentsOfFile: run + "/history.csv", encoding: .utf8)) ?? "" }),
       ReportSection(
         name: "training-scores", title: "Scores of the trained model",
         commands: [glomseg("evaluate", run, data, "--split", "test", "--device", device)], most: share(0.05),
+        kept: share(0.03),
         reasonToSkip: failed("training")),
     ]
   }
@@ -163,7 +189,7 @@ struct ReportPlan {
           glomseg(
             "bench", "ops", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)", "--seconds",
             String(format: "%.2f", share(0.0005)), "--device", device, "--json", "-")
-        ], most: share(0.2))
+        ], most: share(0.2), reasonToSkip: failed("step-\(size.patch)"))
     }
   }
 
@@ -182,33 +208,35 @@ struct ReportPlan {
     """
 
   /// Why PyTorch cannot be timed; nil where it can.
-  private static func problem(_ records: [SectionRecord]) -> String? {
+  static func peerProblem(_ records: [SectionRecord]) -> String? {
     let found = records.first { $0.name == "torch" }
     guard let result = found?.results.first else { return found?.reason ?? "PyTorch was not looked for" }
     if result["cuda"] as? Bool == true { return nil }
     return result["problem"] as? String ?? "PyTorch \(result["torch"] ?? "") sees no CUDA device"
   }
 
-  private func torch(compiled: Bool) -> [ReportSection] {
+  /// Its step in each form that it offers, in turn with glomseg's of the same precision.
+  private func torch(_ device: String, compiled: Bool) -> [ReportSection] {
     let probe = ReportSection(
       name: "torch", title: "PyTorch", commands: [["python3", "-c", Self.probe]], most: max(20, share(0.1)))
-    let kinds =
+    let kinds: [(Precision, String)] =
       compiled
-      ? [("fp32", "contiguous"), ("tf32", "channels_last"), ("bf16", "channels_last")]
-      : [("fp32", "contiguous"), ("tf32", "contiguous"), ("tf32", "channels_last"), ("bf16", "channels_last")]
+      ? [(.tf32, "channels_last"), (.fp32, "contiguous"), (.bf16, "channels_last")]
+      : [(.fp32, "contiguous"), (.tf32, "contiguous"), (.tf32, "channels_last"), (.bf16, "channels_last")]
     let steps = BenchSize.standard.flatMap { size in
-      kinds.map { precision, format in
+      let sizes = ["--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)"]
+      return kinds.map { precision, format in
         ReportSection(
           name: "torch-\(size.patch)-\(precision)-\(format)" + (compiled ? "-compiled" : ""),
-          title: "PyTorch, \(size.description), \(precision), \(format)" + (compiled ? ", compiled" : ""),
+          title: "PyTorch in turn with glomseg, \(size.description), \(precision), \(format)" + (compiled ? ", compiled" : ""),
           commands: [
-            [
-              "python3", folder + "/peers/torch_step.py", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch",
-              "\(size.batch)", "--steps", "20", "--warmup", "3", "--device", "cuda", "--precision", precision, "--memory-format",
-              format,
-            ] + (compiled ? ["--compile"] : [])
+            ["python3", folder + "/peers/alternate.py", "--pairs", "20", "--seconds", String(format: "%.1f", share(0.02))]
+              + glomseg("bench", "step") + sizes + ["--device", device, "--precision", precision.rawValue, "--"]
+              + [folder + "/peers/torch_step.py"] + sizes
+              + ["--warmup", "3", "--device", "cuda", "--precision", precision.rawValue, "--memory-format", format]
+              + (compiled ? ["--compile"] : [])
           ], least: min(5, share(0.02)), most: share(compiled ? 0.15 : 0.08),
-          reasonToSkip: Self.problem)
+          reasonToSkip: { Self.peerProblem($0) ?? failed("step-\(size.patch)")($0) })
       }
     }
     return compiled ? steps : [probe] + steps

@@ -17,7 +17,12 @@ struct ReportRunner {
     deadline = monotonicSeconds() + seconds
   }
 
-  mutating func run(_ sections: [ReportSection]) throws { for section in sections { try add(run(section)) } }
+  /// Each gets what is left without what is kept for those after it.
+  mutating func run(_ sections: [ReportSection]) throws {
+    for (index, section) in sections.enumerated() {
+      try add(run(section, keeping: sections[(index + 1)...].reduce(0) { $0 + $1.kept }))
+    }
+  }
 
   mutating func add(_ record: SectionRecord) throws {
     records.append(record)
@@ -25,15 +30,15 @@ struct ReportRunner {
     report(record)
   }
 
-  private func run(_ section: ReportSection) -> SectionRecord {
+  private func run(_ section: ReportSection, keeping kept: Double) -> SectionRecord {
     var record = SectionRecord(name: section.name, title: section.title, outcome: .skipped)
-    let left = deadline - monotonicSeconds()
+    let left = max(0, deadline - monotonicSeconds() - kept)
     if shouldStop() {
       record.reason = "the report was interrupted"
     } else if let reason = section.reasonToSkip(records) {
       record.reason = reason
     } else if left < section.least {
-      record.reason = String(format: "%.0f s of the budget are left, and it needs %.0f", max(0, left), section.least)
+      record.reason = String(format: "%.0f s of the budget are left for it, and it needs %.0f", left, section.least)
     } else if let missing = section.commands.first(where: { !$0[0].contains("/") && ChildProcess.find($0[0]) == nil }) {
       record.reason = "\(missing[0]) is not on the PATH"
     } else {
@@ -46,7 +51,7 @@ struct ReportRunner {
     record.outcome = .done
     let start = monotonicSeconds()
     let memory = section.watchesMemory ? DeviceMemory() : nil
-    for command in section.commands {
+    for command in section.commands(within: limit) {
       record.commands.append(Self.shown(command))
       do {
         let child = try ChildProcess.run(
@@ -70,6 +75,7 @@ struct ReportRunner {
     }
     record.seconds = monotonicSeconds() - start
     if let used = memory?.grown { record.results.append(["benchmark": "device memory", "bytes_grown": used]) }
+    if record.outcome == .done { record.reason = section.remark(record.results) }
     let more = section.afterwards()
     if !more.isEmpty { record.text += (record.text.isEmpty ? "" : "\n") + more }
   }
@@ -79,6 +85,14 @@ struct ReportRunner {
       let word = index == 0 ? String(word.split(separator: "/").last ?? "") : word
       return word.contains(" ") || word.contains("\n") ? "'\(word.prefix(60))'" : word
     }.joined(separator: " ")
+  }
+}
+
+extension ReportSection {
+  /// What to run where it may take `seconds`.
+  func commands(within seconds: Double) -> [[String]] {
+    guard let tellsPart, let last = commands.last else { return commands }
+    return commands.dropLast() + [last + ["--seconds", String(format: "%.0f", max(1, tellsPart * seconds))]]
   }
 }
 

@@ -10,12 +10,18 @@ struct ReportSection {
   /// Not begun with less than this left, and stopped after that long, seconds.
   var least = 1.0
   let most: Double
+  /// Kept for it by the sections before it, seconds: what a report should not lack however slow the machine.
+  var kept = 0.0
+  /// Whether its last command is told "--seconds" with this part of the time that it may take.
+  var tellsPart: Double?
   /// Whether being stopped at its limit is how it ends: a training run.
   var endsAtLimit = false
   /// Whether to watch what is used of the GPUs' memory meanwhile.
   var watchesMemory = false
   /// Why it makes no sense after what came before; nil where it does.
   var reasonToSkip: ([SectionRecord]) -> String? = { _ in nil }
+  /// What a reader of its outcome should know besides, from its results.
+  var remark: ([[String: Any]]) -> String = { _ in "" }
   /// More to say at its end.
   var afterwards: () -> String = { "" }
 }
@@ -27,7 +33,7 @@ struct SectionRecord {
   let name: String
   let title: String
   var outcome: Outcome
-  /// Why it failed, was cut or skipped.
+  /// Why it failed, was cut or skipped; or what to know of what was done.
   var reason = ""
   var seconds = 0.0
   var commands: [String] = []

@@ -20,36 +20,48 @@ enum ReportSummary {
     }
   }
 
-  /// glomseg's steps with their errors, and PyTorch's of the same size with the ratio of their times: to glomseg's of the same
-  /// precision, else to its fp32.
+  /// Why there are no steps of PyTorch; nil where there are, or where it was not looked for.
+  static func peerAbsent(_ records: [SectionRecord]) -> String? {
+    guard records.contains(where: { $0.name == "torch" }) else { return nil }
+    return ReportPlan.peerProblem(records)
+  }
+
+  /// glomseg's steps with their errors, and PyTorch's with the ratio of their times to those of glomseg's in the same pairs.
   static func steps(_ records: [SectionRecord]) -> [[String]] {
-    let results = records.filter { $0.name.hasPrefix("step") || $0.name.hasPrefix("torch") }.flatMap(\.results)
-    var ours: [String: Double] = [:]
-    var rows: [[String]] = []
-    for object in results {
-      guard let seconds = number(object, "seconds_median") else { continue }
-      var name = "glomseg, \(object["device"] ?? "?")"
-      let precision = object["precision"] as? String ?? "fp32"
-      var ratio = ""
-      var error = ""
-      if object["framework"] is String {
-        let compiled = object["compile"] as? Bool == true ? ", compiled" : ""
-        name = "PyTorch \(object["version"] ?? "?"), \(object["precision"] ?? "?"), \(object["memory_format"] ?? "?")\(compiled)"
-        ratio = (ours[size(object) + precision] ?? ours[size(object) + "fp32"]).map { String(format: "%.2f", seconds / $0) } ?? ""
-      } else {
-        let arithmetic = object["arithmetic"] as? String ?? precision
-        name += ", \(arithmetic)"
-        // The device's own kernels come first; others are there to compare.
-        ours[size(object) + arithmetic] = ours[size(object) + arithmetic] ?? seconds
-        error = number(object, "error").map { String(format: "%.1e", $0) } ?? ""
-      }
-      let bytes = number(object, "peak_device_bytes") ?? number(object, "peak_bytes_planned")
-      let launches = number(object, "launches").map { count in
-        "\(Int(count)) in \(milliseconds(number(object, "seconds_enqueue") ?? 0)) ms"
-      }
-      rows.append(
-        [name, size(object), decimals(seconds), error, ratio, bytes.map { formatBytes(Int($0)) } ?? "", launches ?? ""])
+    records.filter { $0.name.hasPrefix("step") || $0.name.hasPrefix("torch") }.flatMap(\.results).compactMap { object in
+      object["benchmark"] as? String == "pairs" ? pairs(object) : step(object)
     }
-    return rows
+  }
+
+  private static func step(_ object: [String: Any]) -> [String]? {
+    guard let seconds = number(object, "seconds_median") else { return nil }
+    let arithmetic = object["arithmetic"] as? String ?? "fp32"
+    let launches = number(object, "launches").map { count in
+      "\(Int(count)) in \(milliseconds(number(object, "seconds_enqueue") ?? 0)) ms"
+    }
+    return [
+      "glomseg, \(object["device"] ?? "?"), \(arithmetic)", size(object), decimals(seconds),
+      number(object, "error").map { String(format: "%.1e", $0) } ?? "", "", bytes(object, "peak_bytes_planned"), launches ?? "",
+    ]
+  }
+
+  /// What alternate.py prints.
+  private static func pairs(_ object: [String: Any]) -> [String]? {
+    guard let ours = object["ours"] as? [String: Any], let peer = object["peer"] as? [String: Any],
+      let seconds = number(peer, "seconds_median"), let own = number(ours, "seconds_median"), let ratio = number(object, "ratio"),
+      let least = number(object, "ratio_min"), let most = number(object, "ratio_max"), let count = number(object, "pairs")
+    else { return nil }
+    let compiled = peer["compile"] as? Bool == true ? "compiled" : "eager"
+    return [
+      "PyTorch \(peer["version"] ?? "?"), \(peer["precision"] ?? "?"), \(peer["memory_format"] ?? "?"), \(compiled)", size(object),
+      decimals(seconds), "",
+      String(format: "%.2f (%.2f to %.2f)", ratio, least, most)
+        + " of \(Int(count)) pairs with \(ours["arithmetic"] ?? "?"), \(decimals(own)) s",
+      bytes(peer, "peak_device_bytes"), "",
+    ]
+  }
+
+  private static func bytes(_ object: [String: Any], _ key: String) -> String {
+    number(object, key).map { formatBytes(Int($0)) } ?? ""
   }
 }
