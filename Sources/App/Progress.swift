@@ -25,9 +25,9 @@ final class Progress {
       draw(
         "epoch \(epoch)/\(epochs) \(bar(Double(done) / Double(all))) loss \(decimals(mean)) "
           + "\(String(format: "%.1f", rate)) images/s, \(duration(left)) left")
-    case .skipped(let reason, let epoch):
+    case .skipped(let reason, let epoch, let batch, let batches):
       clear()
-      printError("epoch \(epoch)/\(epochs)  batch left out: \(reason)")
+      printError("epoch \(epoch)/\(epochs)  batch \(batch) of \(batches) left out: \(reason)")
     case .validating(let done, let all):
       epochStart = nil
       guard isTerminal, monotonicSeconds() - lastShown > 0.2 else { return }

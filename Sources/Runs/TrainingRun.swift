@@ -6,8 +6,8 @@ import Foundation
 public final class TrainingRun {
   /// What happens, for a progress display.
   public enum Event {
-    /// A batch was left out; the text says why.
-    case skipped(String, epoch: Int)
+    /// A batch of the epoch, counted from 1, was left out; the text says why. It is no step: the next batch takes its number.
+    case skipped(String, epoch: Int, batch: Int, of: Int)
     case step(StepReport, epoch: Int, images: Int, imagesDone: Int, imagesInEpoch: Int, meanLoss: Double)
     case validating(done: Int, of: Int)
     case epoch(EpochRecord, isBest: Bool)
@@ -213,7 +213,7 @@ public final class TrainingRun {
         asked = nil
         let rate = schedule.rate(step: session.stepsTaken + 1)
         position.batch += 1
-        let step = try take(batch, rate: rate, report) {
+        let step = try take(batch, of: loader.batchCount, rate: rate, report) {
           let next = Result { try batches.next() }
           asked = next
           return try? next.get()
@@ -249,7 +249,7 @@ public final class TrainingRun {
   ///
   /// - Parameter next: gives the batch of the next step, once the device is at work.
   private func take(
-    _ batch: Batch, rate: Double, _ report: (Event) -> Void, next: () -> Batch?
+    _ batch: Batch, of batchCount: Int, rate: Double, _ report: (Event) -> Void, next: () -> Batch?
   ) throws -> StepReport? {
     let skips = configuration.onNonFinite == .skip
     let running = skips ? try session.state.read(.running) : []
@@ -263,10 +263,11 @@ public final class TrainingRun {
       skipped = 0
       return step
     } catch let error as EngineError {
-      guard case .notFinite = error, skips, skipped < Self.mostSkipped else { throw error }
+      guard case .notFinite(_, let value, let first) = error, skips, skipped < Self.mostSkipped else { throw error }
       try session.state.write(running, to: .running)
       skipped += 1
-      report(.skipped("\(error)", epoch: position.epoch))
+      let reason = "\(value) is not finite" + (first.map { " (first of all: \($0))" } ?? "")
+      report(.skipped(reason, epoch: position.epoch, batch: position.batch, of: batchCount))
       return nil
     }
   }

@@ -226,8 +226,8 @@ import Testing
         var skipped = 0
         #expect(throws: EngineError.self) {
           try run.run(shouldStop: { false }) { event in
-            if case .skipped(let reason, _) = event {
-              #expect(reason.contains("not finite"))
+            if case .skipped(let reason, _, _, _) = event {
+              #expect(reason.contains("not finite") && !reason.contains("step"))
               skipped += 1
             }
           }
@@ -235,6 +235,29 @@ import Testing
         #expect(skipped == expected, "\(backend.name)")
       }
     }
+  }
+
+  /// A batch that is left out is no step, so that it is named by its place in the epoch; also in parts, and in a run that goes on.
+  @Test(arguments: [2, 1])
+  func aBatchThatIsLeftOutIsNamedByItsPlace(_ microBatch: Int) throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let options = try RunOptions.parse("on_nonfinite: skip\nlearning_rate: 1.0e38\nmicro_batch: \(microBatch)", path: "c")
+    let configuration = try RunConfiguration(options.over(configuration(epochs: 9).options))
+    let directory = RunDirectory(folder + "/run")
+    try directory.create()
+    let first = try TrainingRun(configuration, data: data, directory: directory, backend: CPUBackend(), resuming: false)
+    #expect(try first.run(shouldStop: { true }, report: { _ in }) == .interrupted(epoch: 1))
+    let second = try TrainingRun(configuration, data: data, directory: directory, backend: CPUBackend(), resuming: true)
+    var places: [String] = []
+    #expect(throws: EngineError.self) {
+      try second.run(shouldStop: { false }) { event in
+        if case .skipped(_, let epoch, let batch, let batches) = event { places.append("\(epoch): \(batch)/\(batches)") }
+      }
+    }
+    // Seven patches by twos.
+    #expect(
+      places == ["1: 2/4", "1: 3/4", "1: 4/4", "2: 1/4", "2: 2/4", "2: 3/4", "2: 4/4", "3: 1/4", "3: 2/4", "3: 3/4"])
   }
 
   @Test func runsUseTheGroupsAndTheShareThatWereAskedFor() throws {
