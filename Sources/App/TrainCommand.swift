@@ -86,6 +86,7 @@ struct TrainCommand: ParsableCommand {
   private var options: RunOptions {
     var options = RunOptions()
     options.patch = patch
+    options.input_scale = inputScale
     options.base = base
     options.bottleneck = bottleneck
     options.norm = norm
@@ -138,14 +139,10 @@ struct TrainCommand: ParsableCommand {
       given = try given.over(RunOptions.parse(readText(saved), path: saved))
     }
     if inputScale != nil, patch != nil { throw RunError.request("--patch and --input-scale both give the size: use one") }
-    var configuration = try RunConfiguration(given)
+    let configuration = try RunConfiguration(given)
     // A wrong device is known at once; checking a large data set takes minutes.
     let backend = try chooseBackend(configuration.device, precision: configuration.precision)
     let data = try loadDataset(data, skipBad: skipBad)
-    if let inputScale, !resume {
-      given.patch = try data.patchSide(scale: inputScale, multiple: VariableUNet.sideMultiple)
-      configuration = try RunConfiguration(given)
-    }
     let directory = try RunDirectory(output ?? "runs/" + RunName.of(configuration))
     if !resume, directory.holdsRun {
       throw RunError.file(

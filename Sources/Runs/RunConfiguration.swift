@@ -3,7 +3,10 @@ public import Engine
 
 /// Every setting of a training run, checked.
 public struct RunConfiguration: Sendable, Equatable {
+  /// Side that patches are resized to; with an input scale, what comes of it once the data set is known: `sized(for:)`.
   public let patch: Int
+  /// `patch` as a share of the patches' own side; 0 where `patch` itself is given.
+  public let inputScale: Double
   public let base: Int
   public let bottleneck: Bottleneck
   public let norm: Normalization
@@ -47,6 +50,12 @@ public struct RunConfiguration: Sendable, Equatable {
   /// Decoded patches kept in memory, MiB.
   public let cacheMiB: Int
 
+  /// As it was given, to be filled anew once the patches' size is known.
+  private let given: RunOptions
+
+  /// Whether `patch` is known, and with it what depends on it.
+  public var isSized: Bool { inputScale == 0 || given.patch != nil }
+
   public enum OnNonFinite: String, Sendable, CaseIterable {
     case stop
     /// The batch is left out: parameters, moments and running statistics stay as they were.
@@ -57,6 +66,8 @@ public struct RunConfiguration: Sendable, Equatable {
   ///
   /// - Throws: `.setting` naming the first value that makes no sense.
   public init(_ options: RunOptions) throws(RunError) {
+    given = options
+    inputScale = options.input_scale ?? 0
     patch = options.patch ?? 256
     base = options.base ?? VariableUNet.base(forPatch: patch)
     bottleneck = try Self.choice(options.bottleneck, "bottleneck", default: .split)
@@ -113,6 +124,8 @@ public struct RunConfiguration: Sendable, Equatable {
     }
     try check(
       patch >= 16 && patch % VariableUNet.sideMultiple == 0, "patch", "should be a multiple of 16, not \(patch)")
+    try check(
+      (0...1).contains(inputScale), "input_scale", "should be above 0 and at most 1, or 0 to go by patch, not \(inputScale)")
     try check(base >= 2 && base % 2 == 0, "base", "should be even and at least 2, not \(base)")
     try check(batch >= 1, "batch", "should be at least 1, not \(batch)")
     try check(microBatch >= 1, "micro_batch", "should be at least 1, not \(microBatch)")
@@ -156,6 +169,16 @@ public struct RunConfiguration: Sendable, Equatable {
     try check(cacheMiB >= 0, "cache_mib", "should be at least 0, not \(cacheMiB)")
   }
 
+  /// The same settings with the side that the input scale makes of a data set's patches.
+  public func sized(for data: PatchDataset) throws -> RunConfiguration {
+    guard inputScale > 0 else { return self }
+    var options = given
+    options.patch = try data.patchSide(scale: inputScale, multiple: VariableUNet.sideMultiple)
+    return try RunConfiguration(options)
+  }
+
+  public static func == (a: RunConfiguration, b: RunConfiguration) -> Bool { a.options == b.options }
+
   private static func choice<Choice: RawRepresentable<String> & CaseIterable>(
     _ word: String?, _ name: String, default usual: Choice
   ) throws(RunError) -> Choice {
@@ -167,11 +190,12 @@ public struct RunConfiguration: Sendable, Equatable {
     return choice
   }
 
-  /// As options, every one present: for `config.yaml` and for resuming.
+  /// As options, every one present: for `config.yaml` and for resuming. Only what an input scale leaves open is missing.
   public var options: RunOptions {
     var options = RunOptions()
-    options.patch = patch
-    options.base = base
+    options.patch = isSized ? patch : nil
+    options.input_scale = inputScale
+    options.base = isSized ? base : given.base
     options.bottleneck = bottleneck.rawValue
     options.norm = norm.rawValue
     options.start_from = startFrom

@@ -17,11 +17,13 @@ public enum RunName {
     let own = try configuration.options.scalars()
     // What a setting's default is may depend on others (base on patch), so: the defaults beside this run's main settings.
     var main = RunOptions()
-    main.patch = configuration.patch
+    if configuration.isSized { main.patch = configuration.patch }
     main.epochs = configuration.epochs
     main.batch = configuration.batch
     let usual = try RunConfiguration(main).options.scalars()
     let named = Set(parts.map(\.setting))
+    // With an input scale the side comes of the data set, and the scale names the run.
+    let parts = configuration.inputScale > 0 ? parts.filter { $0.setting != "patch" } : parts
     var words = parts.map { $0.letters + text($0.setting == "overlap" ? overlap : own[$0.setting] ?? "") }
     for setting in RunOptions.names where !named.contains(setting) && !unnamed.contains(setting) {
       guard let value = own[setting], value != usual[setting] else { continue }

@@ -5,6 +5,7 @@ import Yams
 /// The names are the YAML keys. `RunConfiguration` fills what is missing.
 public struct RunOptions: Codable, Sendable, Equatable {
   public var patch: Int?
+  public var input_scale: Double?
   public var base: Int?
   public var bottleneck: String?
   public var norm: String?
@@ -97,8 +98,12 @@ public struct RunOptions: Codable, Sendable, Equatable {
     }
   }
 
-  /// These settings, with `other`'s where these are missing.
+  /// These settings, with `other`'s where these are missing. `patch` and `input_scale` say the same thing: where only one of
+  /// them is here, the other one there is not taken.
   public func over(_ other: RunOptions) throws(RunError) -> RunOptions {
+    var other = other
+    if patch != nil { other.input_scale = nil }
+    if input_scale != nil { other.patch = nil }
     var merged = try other.mapping()
     for (name, value) in try mapping() { merged[name] = value }
     do { return try YAMLDecoder().decode(RunOptions.self, from: Node.mapping(merged)) } catch {

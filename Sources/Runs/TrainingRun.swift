@@ -59,6 +59,7 @@ public final class TrainingRun {
   public init(
     _ configuration: RunConfiguration, data: PatchDataset, directory: RunDirectory, backend: any Backend, resuming: Bool
   ) throws {
+    let configuration = try configuration.sized(for: data)
     self.configuration = configuration
     self.directory = directory
     training = try configuration.selection.training(data)

@@ -79,4 +79,24 @@ import Testing
     let configuration = try RunConfiguration(options)
     #expect(try RunConfiguration(RunOptions.parse(configuration.yaml(), path: "config.yaml")) == configuration)
   }
+
+  /// They say the same thing: the nearer one counts, and beside each other the scale does.
+  @Test func thePatchAndTheInputScaleReplaceEachOther() throws {
+    let file = try RunOptions.parse("input_scale: 0.5\nbatch: 2", path: "c")
+    let open = try RunConfiguration(file)
+    #expect(!open.isSized && open.options.patch == nil && open.options.base == nil && open.options.input_scale == 0.5)
+    var patch = RunOptions()
+    patch.patch = 64
+    let fixed = try RunConfiguration(patch.over(file))
+    #expect(fixed.isSized && fixed.patch == 64 && fixed.inputScale == 0 && fixed.batch == 2)
+    let scaled = try RunConfiguration(file.over(fixed.options))
+    #expect(!scaled.isSized && scaled.inputScale == 0.5)
+    let both = try RunConfiguration(RunOptions.parse("input_scale: 0.5\npatch: 48", path: "c"))
+    #expect(both.isSized && both.patch == 48 && both.inputScale == 0.5)
+    for wrong in ["-0.5", "2", "nan"] {
+      #expect {
+        try RunConfiguration(RunOptions.parse("input_scale: \(wrong == "nan" ? ".nan" : wrong)", path: "c"))
+      } throws: { "\($0)".hasPrefix("input_scale") }
+    }
+  }
 }

@@ -49,6 +49,15 @@ import Testing
     #expect(both.jobs.count == 6)
   }
 
+  /// The side that a scale makes of the patches is not known yet: the scale names the run, beside runs of a fixed side.
+  @Test func aSweepVariesTheInputScale() throws {
+    let plan = try plan("base: {patch: 128, base: 4}\ngrid:\n  input_scale: [0, 0.25, 0.5]\n")
+    let rest = "po0_ep20_bs1_lr0p0001_bceW0p8_ds1e-06_posW25"
+    #expect(
+      plan.jobs.map(\.name) == ["ps256_\(rest)_base4", "\(rest)_input-scale0p25_base4", "\(rest)_input-scale0p5_base4"])
+    #expect(plan.jobs.map(\.configuration.isSized) == [true, false, false])
+  }
+
   @Test func dataSetsFollowTheOverlap() throws {
     let plan = try plan("data: p-{overlap}-{patch}\ngrid:\n  overlap: [0, 50]\n  patch: [64, 128]\n", data: nil)
     #expect(Set(plan.jobs.map(\.data)) == ["p-0-64", "p-0-128", "p-50-64", "p-50-128"])

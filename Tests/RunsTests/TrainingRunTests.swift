@@ -260,6 +260,28 @@ import Testing
       places == ["1: 2/4", "1: 3/4", "1: 4/4", "2: 1/4", "2: 2/4", "2: 3/4", "2: 4/4", "3: 1/4", "3: 2/4", "3: 3/4"])
   }
 
+  /// Patches of 48 pixels: a scale of 2/3 is a side of 32, to the same bytes as that side, which the run's settings keep.
+  @Test func anInputScaleIsTheSideThatComesOfIt() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    var models: [Data] = []
+    for setting in ["patch: 32", "input_scale: 0.66"] {
+      let directory = RunDirectory(folder + "/" + setting.prefix(5))
+      try directory.create()
+      let options = try RunOptions.parse("\(setting)\nbatch: 2\nepochs: 1\nbase: 4", path: "c")
+      let run = try TrainingRun(RunConfiguration(options), data: data, directory: directory, backend: CPUBackend(), resuming: false)
+      #expect(run.configuration.patch == 32 && run.session.shape.height == 32)
+      var steps = 0
+      #expect(try run.run(shouldStop: { steps == 2 }, report: { if case .step = $0 { steps += 1 } }) == .interrupted(epoch: 1))
+      let saved = try RunConfiguration(RunOptions.parse(RunDirectory.read(directory.configuration), path: directory.configuration))
+      #expect(saved.patch == 32 && saved.isSized && saved.inputScale == run.configuration.inputScale)
+      let rest = try TrainingRun(saved, data: data, directory: directory, backend: CPUBackend(), resuming: true)
+      #expect(try rest.run(shouldStop: { false }, report: { _ in }) == .finished)
+      models.append(Data(try rest.session.state.read(.parameters).map(\.bitPattern).flatMap { withUnsafeBytes(of: $0, Array.init) }))
+    }
+    #expect(models[0] == models[1])
+  }
+
   @Test func runsUseTheGroupsAndTheShareThatWereAskedFor() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let data = try dataset()
