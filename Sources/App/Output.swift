@@ -91,8 +91,11 @@ extension MatrixFinding {
 func noteUnusedPrecision(_ backend: any Backend) {
   guard backend.traits.precision != backend.traits.arithmetic else { return }
   printError(
-    "\(backend.name): computes in \(backend.traits.arithmetic.rawValue), not \(backend.traits.precision.rawValue): it has no "
-      + "matrix units that glomseg uses\((backend as? OpenCLBackend).map { " (\($0.device.findMatrixUnits().reason))" } ?? "")")
+    "\(backend.name): computes in \(backend.traits.arithmetic.rawValue), not \(backend.traits.precision.rawValue): "
+      + (backend.traits.matrixUnits != .none
+        ? "its matrix units multiply that as it is"
+        : "it has no matrix units that glomseg uses"
+          + ((backend as? OpenCLBackend).map { " (\($0.device.findMatrixUnits().reason))" } ?? "")))
 }
 
 /// A table with columns padded to their widest cell; the first column to the left, the others to the right.

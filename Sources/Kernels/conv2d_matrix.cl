@@ -1,15 +1,15 @@
 // 2-D convolution, stride 1, on matrix units: the implicit matrix product of weights (16 output channels a fragment) and
-// patches (8 neighbouring pixels a fragment), summed over input channels, eight words a step.
+// patches (COLUMNS neighbouring pixels a fragment), summed over input channels, eight words a step.
 //
 // conv2d_matrix_tile: the same as conv2d_gpu_tile of conv2d_gpu.cl: forward, input gradient (gathered) and transposed
 //   convolution, sources and target as there.
-// A group of 128 items is four warps. WARPS_O of them take different output channels of one tile of pixels, WARPS_X different
-// eights of its columns, the rest different rows; a warp 16 * M_TILES channels x 8 columns x N_TILES rows. For `chunk` steps of
-// input channels at a time the group stages the patch under the tile with its halo, through the operand's view and rounded; then
-// the taps slide over it: a fragment of B is eight pixels of the staged row that a tap's row and column ask for, so the unrolled
-// code loads each staged row once for all the kernel's rows. Planes of the patch are 8 words apart modulo 32: the four words and
-// eight pixels that a warp loads are in 32 banks. Weights are read as they were packed, a vector an item, through the first-level
-// cache, which groups on one unit share.
+// A group is four warps, of as many items as share a fragment. WARPS_O of them take different output channels of one tile of
+// pixels, WARPS_X different fragments of its columns, the rest different rows; a warp 16 * M_TILES channels x COLUMNS columns x
+// N_TILES rows. For `chunk` steps of input channels at a time the group stages the patch under the tile with its halo, through
+// the operand's view and rounded; then the taps slide over it: a fragment of B is pixels of the staged row that a tap's row and
+// column ask for, so the unrolled code loads each staged row once for all the kernel's rows. Planes of the patch are COLUMNS
+// words apart modulo 32: the words and pixels that 32 items load are in 32 banks. Weights are read as they were packed, a vector
+// an item, through the first-level cache, which groups on one unit share.
 //
 // Sums stay in registers over all input channels, each element of y is written once. The patch cannot be copied by cp.async:
 // its elements pass a view and are rounded on their way. While one group stages, others on the unit multiply.
@@ -22,6 +22,7 @@
 // LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1
 // LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
+// LINT: -DLAYOUT=2 -DX0_MODE=4 -DELEMENT=2
 #include "conv2d_matrix.clh"
 #include "matrix.clh"
 #ifndef M_TILES
@@ -41,12 +42,12 @@
 #endif
 
 #define O_TILE (16 * M_TILES * WARPS_O)
-#define TILE_W (8 * WARPS_X)
+#define TILE_W (COLUMNS * WARPS_X)
 #define TILE_H (N_TILES * (4 / (WARPS_O * WARPS_X)))
 #define PATCH_H (TILE_H + HALO)
 #define PATCH_W (TILE_W + HALO)
 #ifndef PLANE
-#define PLANE ((PATCH_H * PATCH_W + 23) / 32 * 32 + 8)
+#define PLANE ((PATCH_H * PATCH_W + 31 - COLUMNS) / 32 * 32 + COLUMNS)
 #endif
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))
@@ -59,7 +60,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
                                  int y_channels, int out_channels, int out_height, int out_width, int pad_y, int pad_x,
                                  int groups, int chunk, int accumulate, __local uint *restrict patch) {
   MATRIX_MEMORY
-  int item = get_local_id(0), lane = item & 31, warp = item >> 5;
+  int item = get_local_id(0), lane = item & (MATRIX_LANES - 1), warp = item / MATRIX_LANES;
   int warp_o = warp % WARPS_O, warp_x = warp / WARPS_O % WARPS_X, warp_y = warp / (WARPS_O * WARPS_X);
   int tiles_x = (out_width + TILE_W - 1) / TILE_W, tiles_y = (out_height + TILE_H - 1) / TILE_H;
   int tile = (int)(get_group_id(0) / groups), group = (int)(get_group_id(0) - (ulong)tile * groups);
@@ -72,22 +73,22 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
   matrix_c sums[M_TILES][N_TILES];
 #pragma unroll UNROLL
   for (int m = 0; m < M_TILES; m++) {
-    float start[2];
+    float start[C_COUNT];
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-      int o = o_warp + 16 * m + C_ROW(lane, 2 * h);
+    for (int h = 0; h < C_COUNT; h++) {
+      int o = o_warp + 16 * m + C_ROW(lane, h);
       start[h] = bias_per > 0 && o < out_channels ? bias[bias_first + o / bias_per] : 0.0f;
     }
 #pragma unroll UNROLL
-    for (int i = 0; i < N_TILES; i++) sums[m][i] = (matrix_c)(start[0], start[0], start[1], start[1]);
+    for (int i = 0; i < N_TILES; i++) sums[m][i] = C_OF(start);
   }
 
   // Fragments of the warp's first channels; those of the next sixteen are `tile_step` further.
-  ulong tile_step = (ulong)steps * TAPS * PARTS * 32;
+  ulong tile_step = (ulong)steps * TAPS * PARTS * MATRIX_LANES;
   const __global matrix_a *from = packed + (ulong)(o_warp / 16) * tile_step + lane;
   // The fragments that stand for channels beyond the last were not packed: the last are read in their place.
   int last_tile = (out_channels - 1) / 16 - o_warp / 16;
-  const __local uint *in = patch + B_WORD(lane, 0) * PLANE + warp_y * N_TILES * PATCH_W + warp_x * 8 + B_COLUMN(lane);
+  const __local uint *in = patch + B_WORD(lane, 0) * PLANE + warp_y * N_TILES * PATCH_W + warp_x * COLUMNS + B_COLUMN(lane);
 
   for (int s_begin = 0; s_begin < steps; s_begin += chunk) {
     int s_count = min(chunk, steps - s_begin);
@@ -116,7 +117,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
         barrier(CLK_LOCAL_MEM_FENCE);
 
         for (int s = 0; s < s_count; s++) {
-          const __global matrix_a *weights = from + (ulong)((s_begin + s) * TAPS + p * K + q) * PARTS * 32;
+          const __global matrix_a *weights = from + (ulong)((s_begin + s) * TAPS + p * K + q) * PARTS * MATRIX_LANES;
           const __local uint *pixels = in + s * PARTS * 8 * PLANE;
 #pragma unroll 1
           for (int b = 0; b < WINDOW; b++) {
@@ -127,14 +128,18 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
               for (int m = 0; m < M_TILES; m++)
 #pragma unroll
                 for (int part = 0; part < PARTS; part++)
-                  w[m][part] = weights[(ulong)min(m, last_tile) * tile_step + ((a * K + b) * PARTS + part) * 32];
+                  w[m][part] = weights[(ulong)min(m, last_tile) * tile_step + ((a * K + b) * PARTS + part) * MATRIX_LANES];
 #pragma unroll UNROLL
               for (int i = 0; i < N_TILES; i++) {
                 const __local uint *at = pixels + (i + a * DILATION) * PATCH_W + b * DILATION;
                 matrix_b x[PARTS];
 #pragma unroll
-                for (int part = 0; part < PARTS; part++)
-                  x[part] = (matrix_b)(at[part * 8 * PLANE], at[part * 8 * PLANE + B_WORD(0, 1) * PLANE]);
+                for (int part = 0; part < PARTS; part++) {
+                  uint words[B_COUNT];
+#pragma unroll
+                  for (int r = 0; r < B_COUNT; r++) words[r] = at[(part * 8 + B_WORD(0, r)) * PLANE];
+                  x[part] = B_OF(words);
+                }
 #pragma unroll UNROLL
                 for (int m = 0; m < M_TILES; m++) MATRIX_ADD(sums[m][i], w[m], x)
               }
@@ -150,28 +155,29 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
   for (int m = 0; m < M_TILES; m++) {
 #pragma unroll
     for (int i = 0; i < N_TILES; i++) {
-      float sum[4] = {sums[m][i].s0, sums[m][i].s1, sums[m][i].s2, sums[m][i].s3};
-      int row = tile_y + warp_y * N_TILES + i, column = tile_x + warp_x * 8 + C_COLUMN(lane, 0);
+      float sum[C_COUNT] = C_LIST(sums[m][i]);
+      int row = tile_y + warp_y * N_TILES + i;
 #pragma unroll
-      for (int h = 0; h < 2; h++) {
-        int o = o_warp + 16 * m + C_ROW(lane, 2 * h);
+      for (int h = 0; h < C_COUNT; h += C_RUN) {
+        int o = o_warp + 16 * m + C_ROW(lane, h), column = tile_x + warp_x * COLUMNS + C_COLUMN(lane, h);
+        float next = sum[h + C_RUN - 1];
         if (o >= out_channels || row >= out_height || column >= out_width) continue;
 #if STORE_DEPTH
         // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d.
         __global float *to = y + ((ulong)n * (y_channels / 4) + o / 4) * 4 * y_plane +
                              (ulong)(2 * row + ((o >> 1) & 1)) * 2 * out_width + 2 * column + (o & 1);
-        to[0] = accumulate ? to[0] + sum[2 * h] : sum[2 * h];
-        if (column + 1 < out_width) to[2] = accumulate ? to[2] + sum[2 * h + 1] : sum[2 * h + 1];
+        to[0] = accumulate ? to[0] + sum[h] : sum[h];
+        if (C_RUN == 2 && column + 1 < out_width) to[2] = accumulate ? to[2] + next : next;
 #else
         __global float *to = y + ((ulong)n * y_channels + y_first + o) * y_plane + (ulong)row * out_width + column;
         // Rows of an even number of columns are aligned to pairs.
-        if ((out_width & 1) == 0) {
+        if (C_RUN == 2 && (out_width & 1) == 0) {
           __global float2 *pair = (__global float2 *)to;
-          float2 v = (float2)(sum[2 * h], sum[2 * h + 1]);
+          float2 v = (float2)(sum[h], next);
           *pair = accumulate ? *pair + v : v;
         } else {
-          to[0] = accumulate ? to[0] + sum[2 * h] : sum[2 * h];
-          if (column + 1 < out_width) to[1] = accumulate ? to[1] + sum[2 * h + 1] : sum[2 * h + 1];
+          to[0] = accumulate ? to[0] + sum[h] : sum[h];
+          if (C_RUN == 2 && column + 1 < out_width) to[1] = accumulate ? to[1] + next : next;
         }
 #endif
       }

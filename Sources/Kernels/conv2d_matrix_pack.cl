@@ -6,20 +6,21 @@
 // LINT: -DELEMENT=1 -DPARTS=2 -DK=1
 // LINT: -DMATRIX=1 -DELEMENT=1 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DPARTS=2 -target nvptx64
+// LINT: -DLAYOUT=2 -DELEMENT=2
 #include "matrix.clh"
 #ifndef K
 #define K 3
 #endif
 #define TAPS (K * K)
 
-__kernel void conv2d_matrix_pack(__global uint4 *restrict packed, const __global float *restrict w, int o0, int c0, int w_in,
+__kernel void conv2d_matrix_pack(__global matrix_a *restrict packed, const __global float *restrict w, int o0, int c0, int w_in,
                                  int out_channels, int in_channels, int transposed, int steps, int count) {
   int item = get_global_id(0);
   if (item >= count) return;
-  int lane = item & 31, at = item >> 5, rest = at / TAPS, t = at - rest * TAPS;
+  int lane = item & (MATRIX_LANES - 1), at = item / MATRIX_LANES, rest = at / TAPS, t = at - rest * TAPS;
   int tile = rest / steps, step = rest - tile * steps;
-  uint high[4], low[4];
-  for (int r = 0; r < 4; r++) {
+  uint high[A_COUNT], low[A_COUNT];
+  for (int r = 0; r < A_COUNT; r++) {
     int o = tile * 16 + A_ROW(lane, r), first = step * MATRIX_K + A_WORD(lane, r) * VALUES;
     float v[2] = {0.0f, 0.0f};
     for (int i = 0; i < VALUES; i++) {
@@ -31,6 +32,6 @@ __kernel void conv2d_matrix_pack(__global uint4 *restrict packed, const __global
     uint2 words = to_words(v[0], v[1]);
     high[r] = words.s0, low[r] = words.s1;
   }
-  packed[(ulong)at * PARTS * 32 + lane] = (uint4)(high[0], high[1], high[2], high[3]);
-  if (PARTS == 2) packed[((ulong)at * PARTS + 1) * 32 + lane] = (uint4)(low[0], low[1], low[2], low[3]);
+  packed[(ulong)at * PARTS * MATRIX_LANES + lane] = A_OF(high);
+  if (PARTS == 2) packed[((ulong)at * PARTS + 1) * MATRIX_LANES + lane] = A_OF(low);
 }

@@ -1,15 +1,15 @@
 // The gradient of conv2d with respect to its weights, on matrix units: see conv2d_weight_gradient.cl for the formula.
 //
-// conv2d_matrix_weight_gradient: the product of dz (16 output channels a fragment) and x (8 input channels a fragment), summed
-//   over pixels, eight words a step. A group of 128 items, four warps, takes O_TILE = 16 * M_TILES output channels, C_WARPS * 8 *
-//   N_TILES input channels, a window of taps and a slice of all tiles; a warp 8 * N_TILES of the input channels, with sums for
+// conv2d_matrix_weight_gradient: the product of dz (16 output channels a fragment) and x (COLUMNS input channels a fragment),
+//   summed over pixels, eight words a step. A group, four warps, takes O_TILE = 16 * M_TILES output channels, C_WARPS * COLUMNS *
+//   N_TILES input channels, a window of taps and a slice of all tiles; a warp COLUMNS * N_TILES of the input channels, with sums for
 //   each tap in registers over all of the slice: a fragment of dz meets the x of every tap. Where there are less than four
 //   warps' channels, SHARES = 4 / C_WARPS warps have the same ones and each every SHARESth row. partial is [slice][share][output
 //   channel][input channel][tap], added up by conv2d_gpu_reduce (conv2d_gpu_weight_gradient.cl) in a fixed order. No atomics.
 //
 // A tile is TILE_H x 16 pixels; dz and the patch of x with its halo are staged through their views and rounded. A word of two
 // bf16 numbers holds the same pixel of two tiles, one after the other: no shift by a tap parts them, and both forms have the same
-// loads. Channels are 4 words apart modulo 32: the eight channels and four words that a warp loads are in 32 banks.
+// loads. Channels are 32 / COLUMNS words apart modulo 32: the channels and words that 32 items load are in 32 banks.
 //
 // Macros: those of conv2d_matrix.clh and matrix.clh; Z_MODE view of dz; M_TILES, N_TILES, C_WARPS; TILE_H, a
 // multiple of SHARES.
@@ -19,6 +19,7 @@
 // LINT: -DK=5 -DWINDOW=1 -DPARTS=2 -DC_WARPS=2
 // LINT: -DMATRIX=1 -DZ_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
+// LINT: -DLAYOUT=2 -DZ_MODE=4 -DELEMENT=2
 #include "conv2d_matrix.clh"
 #include "matrix.clh"
 #ifndef Z_MODE
@@ -39,15 +40,16 @@
 
 #define TILE_W 16
 #define O_TILE (16 * M_TILES)
-#define C_WARP (8 * N_TILES)
+#define C_WARP (COLUMNS * N_TILES)
 #define C_TILE (C_WARPS * C_WARP)
 #define SHARES (4 / C_WARPS)
 #define PIXELS (TILE_H * TILE_W)
 #define PATCH_H (TILE_H + HALO)
 #define PATCH_W (TILE_W + HALO)
 // Words from one channel to the next.
-#define Z_PLANE (PIXELS + 4)
-#define X_PLANE ((PATCH_H * PATCH_W + 27) / 32 * 32 + 4)
+#define APART (32 / COLUMNS)
+#define Z_PLANE (PIXELS + APART)
+#define X_PLANE ((PATCH_H * PATCH_W + 31 - APART) / 32 * 32 + APART)
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))
 __kernel void conv2d_matrix_weight_gradient(
@@ -58,8 +60,8 @@ __kernel void conv2d_matrix_weight_gradient(
     int x0_channels, int x1_channels, int in_height, int in_width, int out_height, int out_width, int pad_y, int pad_x,
     int tiles, int slices, int o_groups, int c_groups, __local uint *restrict z_stage, __local uint *restrict x_stage) {
   MATRIX_MEMORY
-  int item = get_local_id(0), lane = item & 31, stage_lane = item & (STAGE_LANES - 1);
-  int c_warp = (item >> 5) & (C_WARPS - 1), share = (item >> 5) / C_WARPS;
+  int item = get_local_id(0), lane = item & (MATRIX_LANES - 1), stage_lane = item & (STAGE_LANES - 1);
+  int c_warp = item / MATRIX_LANES & (C_WARPS - 1), share = item / MATRIX_LANES / C_WARPS;
   int in_channels = x0_used + (X1_MODE >= 0 ? x1_channels : 0);
   // Groups side by side share a slice's pixels.
   int group = get_group_id(0), rest = group / c_groups;
@@ -148,7 +150,10 @@ __kernel void conv2d_matrix_weight_gradient(
 #pragma unroll
           for (int part = 0; part < PARTS; part++) {
             const __local uint *at = z_from + (part * O_TILE + 16 * m) * Z_PLANE + i * TILE_W + j;
-            dz[m][part] = (matrix_a)(at[0], at[A_ROW(0, 1) * Z_PLANE], at[A_WORD(0, 2)], at[A_ROW(0, 3) * Z_PLANE + A_WORD(0, 3)]);
+            uint words[A_COUNT];
+#pragma unroll
+            for (int r = 0; r < A_COUNT; r++) words[r] = at[A_ROW(0, r) * Z_PLANE + A_WORD(0, r)];
+            dz[m][part] = A_OF(words);
           }
 #pragma unroll UNROLL
         for (int n = 0; n < N_TILES; n++)
@@ -159,8 +164,11 @@ __kernel void conv2d_matrix_weight_gradient(
 #pragma unroll
             for (int part = 0; part < PARTS; part++) {
               const __local uint *at =
-                  x_from + (part * C_TILE + 8 * n) * X_PLANE + (i + a * DILATION) * PATCH_W + j + b * DILATION;
-              x[part] = (matrix_b)(at[0], at[B_WORD(0, 1)]);
+                  x_from + (part * C_TILE + COLUMNS * n) * X_PLANE + (i + a * DILATION) * PATCH_W + j + b * DILATION;
+              uint words[B_COUNT];
+#pragma unroll
+              for (int r = 0; r < B_COUNT; r++) words[r] = at[B_WORD(0, r)];
+              x[part] = B_OF(words);
             }
 #pragma unroll UNROLL
             for (int m = 0; m < M_TILES; m++) MATRIX_ADD(sums[n][t][m], dz[m], x)
@@ -176,10 +184,10 @@ __kernel void conv2d_matrix_weight_gradient(
       int a = t / WINDOW, tap = (p + a) * K + q + t - a * WINDOW;
 #pragma unroll UNROLL
       for (int m = 0; m < M_TILES; m++) {
-        float sum[4] = {sums[n][t][m].s0, sums[n][t][m].s1, sums[n][t][m].s2, sums[n][t][m].s3};
+        float sum[C_COUNT] = C_LIST(sums[n][t][m]);
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-          int o = o_begin + 16 * m + C_ROW(lane, i), c = c_begin + c_warp * C_WARP + 8 * n + C_COLUMN(lane, i);
+        for (int i = 0; i < C_COUNT; i++) {
+          int o = o_begin + 16 * m + C_ROW(lane, i), c = c_begin + c_warp * C_WARP + COLUMNS * n + C_COLUMN(lane, i);
           if (o < z_used && c < in_channels)
             partial[(((ulong)(slice * SHARES + share) * z_used + o) * in_channels + c) * TAPS + tap] = sum[i];
         }

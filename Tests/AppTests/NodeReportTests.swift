@@ -200,11 +200,15 @@ import Testing
   @Test func onePrecisionIsEnoughWithoutMatrixUnits() {
     var devices = SectionRecord(name: "devices", title: "", outcome: .done)
     devices.results = [
-      ["devices": [["selector": "opencl:0:0", "matrix_units": false, "matrix_reason": "none"], ["selector": "opencl:1:0", "matrix_units": true]]]
+      ["devices": [["selector": "opencl:0:0", "matrix_units": false, "matrix_reason": "none", "kernels_for": "amd"], ["selector": "opencl:1:0", "matrix_units": true]]]
     ]
     #expect(ReportPlan.noMatrixUnits([devices], "opencl:0:0")?.contains("none") == true)
     #expect(ReportPlan.noMatrixUnits([devices], "opencl:1:0") == nil)
     #expect(ReportPlan.noMatrixUnits([], "cpu") != nil)
+    // The step without matrix units takes the kernels of the device's own class.
+    #expect(NodeReportCommand.kernels("opencl:0:0", [devices]) == "amd")
+    let plan = ReportPlan(program: "/no/glomseg", budget: 100, folder: "/no").sections(device: "opencl:0:0", kernels: "amd")
+    #expect(plan.contains { $0.name == "step-256-without-units" && $0.commands.joined().contains("opencl:0:0@amd") })
   }
 
   /// What a slow machine has no time for does not take the time of what comes after it.

@@ -28,6 +28,15 @@ import Testing
     try check(Catalogue.quick, on: backend)
   }
 
+  /// The same with AMD's fragments, which differ by what operands are rounded to: fp32 as it is, bf16, and two bf16 numbers.
+  @Test(arguments: [Precision.fp32, .fp32Fast, .bf16]) func convolutionsAsOnAMDsMatrixUnits(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .amdEmulated, precision: precision)
+    #expect(backend.traits.arithmetic == precision)
+    try check(Catalogue.quick.filter { $0.operation.hasSuffix("convolution") || $0.operation == "matrix_product" }, on: backend)
+    #expect(try OpenCLBackend(device, as: .amdEmulated, precision: .tf32).traits.arithmetic == .fp32)
+  }
+
   /// A training step's gradients and ten steps' losses, on each device against Double.
   @Test(arguments: NetworkCase.all) func wholeNetworkOnEveryDevice(_ network: NetworkCase) throws {
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")

@@ -8,9 +8,11 @@ import Testing
   private func device() throws -> OpenCLDevice { try #require(OpenCLDevice.all().first, "no OpenCL device was found") }
 
   @Test func anotherCompilerIsRefused() throws {
-    let found = MatrixProbe.ask(try device())
-    #expect(found.units == .none)
-    #expect(found.reason == "its compiler is not NVIDIA's")
+    for (kernels, vendor) in zip(KernelChoice.matrix, ["NVIDIA", "AMD"]) {
+      let found = MatrixProbe.ask(try device(), kernels)
+      #expect(found.units == .none)
+      #expect(found.reason == "its compiler is not \(vendor)'s")
+    }
   }
 
   @Test func anotherClassIsNotAsked() throws {
@@ -20,17 +22,24 @@ import Testing
     #expect(try OpenCLBackend(device()).traits.matrixUnits == .none)
   }
 
-  @Test func rightProductsPass() throws { #expect(MatrixProbe.problem(of: try device(), as: .emulated) == nil) }
+  @Test(arguments: KernelChoice.allEmulated) func rightProductsPass(_ kernels: KernelChoice) throws {
+    #expect(MatrixProbe.problem(of: try device(), as: kernels) == nil)
+  }
 
   /// Faults in a fragment's layout, in its rounding, and a kernel that does not build.
   @Test(arguments: [
-    ("8 * ((r) & 1)", "8 * ((r) >> 1)", "fp32 is off by"), ("product = MATRIX_PRODUCT(product, (a)[0], (b)[1]);", "product = product;", "fp32 is off by"),
-    ("+ 0x7fffu", "+ 0x7fffffu", "fp32-fast is off by"), ("typedef uint4 matrix_a;", "typedef uint5 matrix_a;", "fp32: "),
+    (KernelChoice.emulated, "8 * ((r) & 1)", "8 * ((r) >> 1)", "fp32 is off by"), (
+      .emulated, "product = MATRIX_PRODUCT(product, (a)[0], (b)[1]);", "product = product;", "fp32 is off by"),
+    (.emulated, "+ 0x7fffu", "+ 0x7fffffu", "fp32-fast is off by"),
+    (.amdEmulated, "C_COLUMN(lane, i) (4 * ((lane) >> 4) + (i))", "C_COLUMN(lane, i) (((lane) >> 4) + 4 * (i))", "fp32 is off by"),
+    (.amdEmulated, "return MFMA(b.s1, a.s1, c);", "return c;", "fp32 is off by"),
+    (.amdEmulated, "return MFMA(b, a, c);", "return MFMA(a, b, c);", "fp32-fast is off by"),
+    (.emulated, "typedef uint4 matrix_a;", "typedef uint5 matrix_a;", "fp32: "),
   ])
-  func wrongProductsAreRefused(_ find: String, _ replace: String, _ words: String) throws {
+  func wrongProductsAreRefused(_ kernels: KernelChoice, _ find: String, _ replace: String, _ words: String) throws {
     let text = try #require(ProgramCache.source("matrix.clh"))
     try #require(text.contains(find))
-    let problem = MatrixProbe.problem(of: try device(), as: .emulated) { file, text in
+    let problem = MatrixProbe.problem(of: try device(), as: kernels) { file, text in
       file == "matrix.clh" ? text.replacing(find, with: replace) : text
     }
     #expect(problem?.contains(words) == true, "\(problem ?? "no problem")")

@@ -57,7 +57,8 @@ struct NodeReportCommand: ParsableCommand {
     }
     try runner.add(Machine.record())
     try runner.run(plan.first)
-    try runner.run(plan.sections(device: chosen(runner.records)))
+    let device = chosen(runner.records)
+    try runner.run(plan.sections(device: device, kernels: Self.kernels(device, runner.records)))
     var counts: [String] = []
     for outcome in [SectionRecord.Outcome.done, .failed, .cut, .skipped] {
       counts.append("\(runner.records.filter { $0.outcome == outcome }.count) \(outcome.rawValue)")
@@ -70,6 +71,12 @@ struct NodeReportCommand: ParsableCommand {
     guard device == "auto" else { return device }
     let name = records.first { $0.name == "devices" }?.results.first?["auto"] as? String
     return name?.split(separator: " ").first.map(String.init) ?? device
+  }
+
+  /// The class of the device, for its kernels without matrix units.
+  static func kernels(_ device: String, _ records: [SectionRecord]) -> String {
+    let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
+    return found.first { $0["selector"] as? String == device }?["kernels_for"] as? String ?? "nvidia"
   }
 
   /// Writes the Python programs that the report runs.

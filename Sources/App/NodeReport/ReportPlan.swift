@@ -20,10 +20,10 @@ struct ReportPlan {
     ]
   }
 
-  /// Everything else, on one device.
-  func sections(device: String) -> [ReportSection] {
-    basis(device) + measured(device) + training(device) + torch(device, compiled: false) + [proof(device)] + precisions(device)
-      + largest(device) + operations(device) + torch(device, compiled: true)
+  /// Everything else, on one device; `kernels`: its class.
+  func sections(device: String, kernels: String = "nvidia") -> [ReportSection] {
+    basis(device) + measured(device) + training(device) + torch(device, compiled: false) + [proof(device)]
+      + precisions(device, kernels) + largest(device) + operations(device) + torch(device, compiled: true)
   }
 
   /// Why a section makes no sense where another came to nothing.
@@ -40,7 +40,7 @@ struct ReportPlan {
   }
 
   /// Checks and steps in each lower precision, and without matrix units: where there are some that glomseg uses.
-  private func precisions(_ device: String) -> [ReportSection] {
+  private func precisions(_ device: String, _ kernels: String) -> [ReportSection] {
     let reason: ([SectionRecord]) -> String? = { Self.noMatrixUnits($0, device) }
     func name(_ precision: Precision) -> String { precision.rawValue }
     let lower = Precision.allCases.filter { $0 != .fp32 }
@@ -59,7 +59,7 @@ struct ReportPlan {
       } + [
         ReportSection(
           name: "step-\(size.patch)-without-units", title: "Training step, \(size.description), fp32 without matrix units",
-          commands: [step(size, steps: 20, seconds: share(0.03), device + "@nvidia")], most: share(0.1), reasonToSkip: reason)
+          commands: [step(size, steps: 20, seconds: share(0.03), "\(device)@\(kernels)")], most: share(0.1), reasonToSkip: reason)
       ]
     }
     return steps + checks
@@ -67,7 +67,7 @@ struct ReportPlan {
 
   /// Why one precision is enough; nil where the chosen device has matrix units that are used.
   static func noMatrixUnits(_ records: [SectionRecord], _ device: String) -> String? {
-    if device.contains("@nvidia-emulated") { return nil }
+    if device.hasSuffix("-emulated") { return nil }
     let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
     let chosen = found.first { $0["selector"] as? String == device }
     if chosen?["matrix_units"] as? Bool == true { return nil }

@@ -31,7 +31,7 @@ public enum DeviceClass: String, CaseIterable, Sendable {
 }
 
 /// Kernels to run on a device instead of its own: a class's, written `nvidia`, or those for its matrix units with the products
-/// in plain OpenCL C, written `nvidia-emulated`.
+/// in plain OpenCL C, written `nvidia-emulated` or `amd-emulated`.
 public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public let deviceClass: DeviceClass
   public let matrixUnits: MatrixUnits
@@ -44,9 +44,11 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public static let cpu = KernelChoice(.cpu)
   public static let nvidia = KernelChoice(.nvidia)
   public static let gpu = KernelChoice(.gpu)
-  public static let emulated = KernelChoice(.nvidia, matrixUnits: .emulated)
-  /// With NVIDIA's own matrix units: for a probe, and for lists of kernels.
-  package static let matrix = KernelChoice(.nvidia, matrixUnits: .nvidia)
+  public static let emulated = KernelChoice(.nvidia, matrixUnits: .nvidiaEmulated)
+  public static let amdEmulated = KernelChoice(.amd, matrixUnits: .amdEmulated)
+  public static let allEmulated = [emulated, amdEmulated]
+  /// With a vendor's own matrix units: for a probe, and for lists of kernels.
+  package static let matrix = [KernelChoice(.nvidia, matrixUnits: .nvidia), KernelChoice(.amd, matrixUnits: .amd)]
 
   /// Nil where the words name none.
   public init?(_ words: String) {
@@ -54,13 +56,9 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
     self = choice
   }
 
-  public static let all = DeviceClass.allCases.map { KernelChoice($0) } + [emulated]
+  public static let all = DeviceClass.allCases.map { KernelChoice($0) } + allEmulated
   public var description: String {
-    switch matrixUnits {
-    case .none: deviceClass.rawValue
-    case .emulated: deviceClass.rawValue + "-emulated"
-    case .nvidia: deviceClass.rawValue + "-matrix"
-    }
+    deviceClass.rawValue + (matrixUnits == .none ? "" : matrixUnits.isEmulated ? "-emulated" : "-matrix")
   }
 }
 

@@ -107,8 +107,11 @@ public struct DeviceTraits: Sendable {
   /// Whether inputs are written ahead: a GPU copies them beside its work, and with a CPU's memory nothing would be gained.
   var writesAhead: Bool { deviceClass != .cpu }
 
-  /// What convolutions compute in: fp32 where there are no matrix units that are used.
-  public var arithmetic: Precision { matrixUnits == .none ? .fp32 : precision }
+  /// What convolutions compute in: fp32 where there are no matrix units that are used, or where those multiply fp32.
+  public var arithmetic: Precision { matrixForm?.arithmetic ?? .fp32 }
+
+  /// How they use the matrix units; nil where none are used.
+  var matrixForm: MatrixForm? { MatrixForm(matrixUnits, precision) }
 
   /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
   var workItemsWanted: Int { 8 * computeUnits }

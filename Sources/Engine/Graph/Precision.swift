@@ -3,7 +3,7 @@
 ///
 /// It is a permission: a device without matrix units that glomseg uses computes in fp32 whatever is asked.
 public enum Precision: String, CaseIterable, Sendable {
-  /// As fp32 multiplies: fused multiply-adds, or three TF32 products for one on matrix units.
+  /// As fp32 multiplies: fused multiply-adds, or on matrix units fp32 products or three TF32 products for one.
   case fp32
   /// Three bf16 products for one: operands keep 16 bits of 24.
   case fp32Fast = "fp32-fast"
@@ -21,21 +21,63 @@ public enum Precision: String, CaseIterable, Sendable {
     case .bf16: 0x1p-8
     }
   }
-
-  /// Macros of matrix.clh: the numbers that operands are rounded to, and how many of them one is.
-  var defines: [(name: String, value: Int)] { [("ELEMENT", usesBF16 ? 1 : 0), ("PARTS", parts)] }
-  var parts: Int { self == .fp32 || self == .fp32Fast ? 2 : 1 }
-  /// Numbers of one operand in a word of 32 bits, so elements of a sum: VALUES in matrix.clh.
-  var wordValues: Int { usesBF16 ? 2 : 1 }
-  private var usesBF16: Bool { self == .fp32Fast || self == .bf16 }
 }
 
-/// The door to a device's matrix units: MATRIX in matrix.clh.
-public enum MatrixUnits: Int, Sendable {
+/// The door to a device's matrix units, and whose they are; emulated ones are slow, for verification on any device.
+public enum MatrixUnits: Int, CaseIterable, Sendable {
   /// No door, or none that is used: other kernels.
-  case none = -1
-  /// The kernels for matrix units with products in plain OpenCL C: slow, for verification on any device.
-  case emulated = 0
+  case none = 0
   /// NVIDIA's `mma.sync`, after a probe found it to work.
   case nvidia = 1
+  /// AMD's `mfma`, the same.
+  case amd = 2
+  case nvidiaEmulated = 11
+  case amdEmulated = 12
+
+  /// Whose fragments: LAYOUT in matrix.clh. 0 where there are none.
+  var layout: Int { rawValue % 10 }
+  public var isEmulated: Bool { rawValue > 10 }
+}
+
+/// How convolutions use a device's matrix units: the macros of matrix.clh, and what follows from them.
+struct MatrixForm: Sendable {
+  let units: MatrixUnits
+  /// What an operand's numbers are rounded to: ELEMENT. And how many of them it is: PARTS.
+  private let element: Int
+  let parts: Int
+  /// What that amounts to: AMD's units multiply fp32 as it is, so no TF32 is needed.
+  let arithmetic: Precision
+
+  /// Output channels of a fragment, and words of a step.
+  static let channels = 16
+  static let stepWords = 8
+
+  /// Nil for units that are not used.
+  init?(_ units: MatrixUnits, _ precision: Precision) {
+    guard units != .none else { return nil }
+    self.units = units
+    arithmetic = units.layout == MatrixUnits.amd.layout && precision == .tf32 ? .fp32 : precision
+    switch arithmetic {
+    case .bf16: (element, parts) = (1, 1)
+    case .fp32Fast: (element, parts) = (1, 2)
+    case .tf32: (element, parts) = (0, 1)
+    case .fp32: (element, parts) = units.layout == MatrixUnits.amd.layout ? (2, 1) : (0, 2)
+    }
+  }
+
+  /// Work-items that share a fragment, and pixels (or input channels) of one.
+  private var lanes: Int { units.layout == MatrixUnits.amd.layout ? 64 : 32 }
+  var columns: Int { units.layout == MatrixUnits.amd.layout ? 16 : 8 }
+  /// Work-items of a group, four units'.
+  var items: Int { 4 * lanes }
+  /// Numbers of one operand in a word of 32 bits, so elements of a sum.
+  var wordValues: Int { element == 1 ? 2 : 1 }
+
+  /// Lanes that pack `fragments` of weights, and the bytes of one's in each part.
+  func packingItems(_ fragments: Int) -> Int { fragments * lanes }
+  var packedBytes: Int { Self.channels * Self.stepWords * 4 / lanes }
+
+  var defines: [(name: String, value: Int)] {
+    [("MATRIX", units.isEmulated ? 0 : units.rawValue), ("LAYOUT", units.layout), ("ELEMENT", element), ("PARTS", parts)]
+  }
 }

@@ -1,6 +1,6 @@
 import Engine
 
-/// A product of one fragment.
+/// A product of fragments.
 struct MatrixProductCase: CaseDefinition {
   static let operation = "matrix_product"
 
@@ -10,7 +10,7 @@ struct MatrixProductCase: CaseDefinition {
 
   func inputs(seed: UInt64) -> [CaseInput] {
     [
-      CaseInput("a", Tensor64(random: [1, 1, 16, k], seed: seed)), CaseInput("b", Tensor64(random: [1, 1, k, 8], seed: seed &+ 1)),
+      CaseInput("a", Tensor64(random: [1, 1, 16, k], seed: seed)), CaseInput("b", Tensor64(random: [1, 1, k, 16], seed: seed &+ 1)),
     ]
   }
 
@@ -20,10 +20,10 @@ struct MatrixProductCase: CaseDefinition {
 
   func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] {
     let (a, b) = (inputs["a"]!.values, inputs["b"]!.values)
-    var y = Tensor64(zeros: [1, 1, 16, 8])
+    var y = Tensor64(zeros: [1, 1, 16, 16])
     for row in 0..<16 {
-      for column in 0..<8 {
-        y.values[row * 8 + column] = (0..<k).reduce(0) { $0 + a[row * k + $1] * b[$1 * 8 + column] }
+      for column in 0..<16 {
+        y.values[row * 16 + column] = (0..<k).reduce(0) { $0 + a[row * k + $1] * b[$1 * 16 + column] }
       }
     }
     return ["y": y]

@@ -162,13 +162,28 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("VALUES == 2 && c + 1 < in_channels", "VALUES == 2")),
     Mutation(
       "a half of the last pair left unwritten", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated,
-      precision: .tf32, ("to[0] = accumulate ? to[0] + sum[2 * h] : sum[2 * h];\n          if", "if")),
+      precision: .tf32, ("to[0] = accumulate ? to[0] + sum[h] : sum[h];\n          if", "if")),
     Mutation(
       "a pair's second tile of another slice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/",
       as: .emulated, precision: .bf16, ("there && tile + v < last", "there && tile + v < tiles")),
     Mutation(
       "a shared row summed twice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/", as: .emulated,
       precision: .tf32, ("int i = row + share;", "int i = row;")),
+    Mutation(
+      "a pixel of an mfma's sums taken for the next", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      ("C_COLUMN(lane, i) (4 * ((lane) >> 4) + (i))", "C_COLUMN(lane, i) (((lane) >> 4) + 4 * (i))")),
+    Mutation(
+      "a channel's quarter read for another", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      precision: .bf16, ("A_WORD(lane, r) (((lane) >> 4) + 4 * (r))", "A_WORD(lane, r) (2 * ((lane) >> 4) + (r))")),
+    Mutation(
+      "the second of two mfma forgotten", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      precision: .tf32, ("return MFMA(b.s1, a.s1, c);", "return c;")),
+    Mutation(
+      "an mfma's operands swapped", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      precision: .fp32Fast, ("return MFMA(b, a, c);", "return MFMA(a, b, c);")),
+    Mutation(
+      "weights packed for 32 lanes", in: "conv2d_matrix_pack.cl", caughtBy: "convolution/", as: .amdEmulated,
+      precision: .bf16, ("item & (MATRIX_LANES - 1), at = item / MATRIX_LANES", "item & 31, at = item / 32")),
     Mutation(
       "a kernel row not flipped for matrix units", in: "conv2d_matrix_pack.cl", caughtBy: "convolution/", as: .emulated,
       precision: .tf32, ("(TAPS - 1 - t)", "t")),

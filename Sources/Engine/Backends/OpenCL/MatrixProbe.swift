@@ -32,32 +32,34 @@ enum MatrixProbe {
   ///   - device: of any class.
   ///   - store: where the answer is kept; nil asks the device each time.
   static func find(_ device: OpenCLDevice, store: KernelStore?) -> MatrixFinding {
-    guard device.deviceClass == .nvidia else {
-      return MatrixFinding(.none, "there are kernels for those of NVIDIA's GPUs alone")
+    guard let kernels = KernelChoice.matrix.first(where: { $0.deviceClass == device.deviceClass }) else {
+      return MatrixFinding(.none, "there are kernels for those of NVIDIA's and AMD's GPUs alone")
     }
     let key = Array(
-      (["matrix probe 1", device.platformVersion, device.name, device.deviceVersion, device.driverVersion] + Precision.allCases.map(\.rawValue)
+      (["matrix probe 2", device.platformVersion, device.name, device.deviceVersion, device.driverVersion] + Precision.allCases.map(\.rawValue)
         + ["matrix.clh", "matrix_product.cl", "prelude.clh"].map { ProgramCache.source($0) ?? "" }).joined(separator: "\n").utf8)
     if let kept = store?.binary(for: key).flatMap({ MatrixFinding(text: String(decoding: $0, as: UTF8.self)) }) { return kept }
-    let found = ask(device)
+    let found = ask(device, kernels)
     store?.keep(Array(found.text.utf8), for: key)
     return found
   }
 
-  /// Asks the device, whatever its class.
-  static func ask(_ device: OpenCLDevice) -> MatrixFinding {
+  /// Asks the device, whatever its class, for a vendor's own units.
+  static func ask(_ device: OpenCLDevice, _ kernels: KernelChoice) -> MatrixFinding {
     do throws(EngineError) {
       let builder = try Builder(device)
-      // Another compiler may give up on the whole process where it meets NVIDIA's instructions.
-      guard builder.builds("#ifndef __NV_CL_C_VERSION\n#error another compiler\n#endif\n__kernel void f(void) {}\n") == nil else {
-        return MatrixFinding(.none, "its compiler is not NVIDIA's")
+      let (macro, vendor, name) =
+        kernels.matrixUnits == .nvidia ? ("__NV_CL_C_VERSION", "NVIDIA", "mma.sync") : ("__AMDGCN__", "AMD", "mfma")
+      // Another compiler may give up on the whole process where it meets a vendor's instructions.
+      guard builder.builds("#ifndef \(macro)\n#error another compiler\n#endif\n__kernel void f(void) {}\n") == nil else {
+        return MatrixFinding(.none, "its compiler is not \(vendor)'s")
       }
-      let notes = instructions.map { name, body in
+      let notes = (kernels.matrixUnits == .nvidia ? instructions : []).map { name, body in
         builder.builds("__kernel void f(__global uint *y, __local uint *m) {\n\(body)\n}\n").map { "\(name): refused, \($0)" }
           ?? "\(name): builds"
       }
-      if let problem = problem(of: device, as: .matrix) { return MatrixFinding(.none, problem, notes: notes) }
-      return MatrixFinding(.nvidia, "mma.sync gives right products in every precision", notes: notes)
+      if let problem = problem(of: device, as: kernels) { return MatrixFinding(.none, problem, notes: notes) }
+      return MatrixFinding(kernels.matrixUnits, "\(name) gives right products in every precision", notes: notes)
     } catch { return MatrixFinding(.none, "\(error)") }
   }
 
@@ -82,28 +84,28 @@ enum MatrixProbe {
     let k = 64
     var graph = Graph()
     let a = graph.source("a", Shape(1, 1, 16, k), .input)
-    let b = graph.source("b", Shape(1, 1, k, 8), .input)
+    let b = graph.source("b", Shape(1, 1, k, 16), .input)
     let y = try graph.apply(MatrixProduct(), [a, b])[0]
     graph.keep(y)
     let layout = StateLayout()
     let executable = try backend.load(Plan(graph, layout: layout, for: backend.traits), state: backend.makeState(layout, slabs: []))
     var random = RandomSource(state: 5)
     let left = (0..<16 * k).map { _ in Float(random.unit() * 2 - 1) }
-    let right = (0..<k * 8).map { _ in Float(random.unit() * 2 - 1) }
+    let right = (0..<k * 16).map { _ in Float(random.unit() * 2 - 1) }
     try executable.write(left, to: a)
     try executable.write(right, to: b)
     try executable.runAll()
     let got = try executable.read(y)
-    let unit = 2 * backend.traits.precision.unitRoundoff + 0x1p-23 * Double(k / 8)
+    let unit = 2 * backend.traits.arithmetic.unitRoundoff + 0x1p-23 * Double(k / 8)
     var worst = 0.0
     for row in 0..<16 {
-      for column in 0..<8 {
+      for column in 0..<16 {
         var (sum, size) = (0.0, 0.0)
         for i in 0..<k {
-          let product = Double(left[row * k + i]) * Double(right[i * 8 + column])
+          let product = Double(left[row * k + i]) * Double(right[i * 16 + column])
           (sum, size) = (sum + product, size + abs(product))
         }
-        let error = abs(Double(got[row * 8 + column]) - sum) / (unit * size)
+        let error = abs(Double(got[row * 16 + column]) - sum) / (unit * size)
         worst = max(worst, error.isNaN ? .infinity : error)
       }
     }
@@ -178,6 +180,6 @@ enum MatrixProbe {
 }
 
 extension OpenCLDevice {
-  /// What is known, or found now, of its matrix units: on an NVIDIA GPU the first time takes a second.
+  /// What is known, or found now, of its matrix units: on an NVIDIA or AMD GPU the first time takes a second.
   public func findMatrixUnits() -> MatrixFinding { MatrixProbe.find(self, store: givesBinaries ? KernelStore.ofUser() : nil) }
 }

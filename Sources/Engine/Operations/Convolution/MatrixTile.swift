@@ -2,8 +2,7 @@
 struct MatrixTile {
   let kernel: Int
   let dilation: Int
-  let precision: Precision
-  let units: MatrixUnits
+  let form: MatrixForm
   /// Sixteens of output channels of a warp, and warps side by side with different channels and with different columns: M_TILES,
   /// WARPS_O, WARPS_X.
   let channelTiles: Int
@@ -14,10 +13,7 @@ struct MatrixTile {
   /// Steps of input channels staged at a time.
   let chunk: Int
 
-  /// Work-items of a group: MATRIX_ITEMS. A fragment's output channels, a step's words, a warp's rows: N_TILES.
-  static let items = 128
-  static let fragmentChannels = 16
-  static let stepWords = 8
+  /// A warp's rows: N_TILES.
   private static let rows = 8
   /// NVIDIA's OpenCL gives a group no more; the emulation's own memory comes on top.
   static let localBytes = 48 << 10
@@ -26,57 +22,57 @@ struct MatrixTile {
 
   /// Nil where the device has no matrix units that are used, or another form suits the convolution better.
   init?(kernel: Int, dilation: Int, channels: Int, outChannels: Int, device: DeviceTraits) {
-    guard device.matrixUnits != .none, outChannels >= Self.leastChannels, device.localBytes >= Self.localBytes else { return nil }
+    guard let form = device.matrixForm, outChannels >= Self.leastChannels, device.localBytes >= Self.localBytes else { return nil }
     self.kernel = kernel
     self.dilation = dilation
-    precision = device.precision
-    units = device.matrixUnits
+    self.form = form
     channelTiles = outChannels > 16 ? 2 : 1
     channelWarps = outChannels > 32 ? 2 : 1
-    columnWarps = outChannels > 32 ? 2 : 4
+    columnWarps = (outChannels > 32 ? 16 : 32) / form.columns
     let height = Self.rows * (4 / (channelWarps * columnWarps))
-    let width = 8 * columnWarps
-    let parts = device.precision.parts
+    let width = form.columns * columnWarps
     func stepBytes(_ window: Int) -> Int {
       let halo = (window - 1) * dilation
-      return parts * Self.stepWords * Self.plane((height + halo) * (width + halo)) * 4
+      return form.parts * MatrixForm.stepWords * Self.plane((height + halo) * (width + halo), form) * 4
     }
     // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
     let window = (kernel - 1) * dilation <= 16 && stepBytes(kernel) <= Self.localBytes ? kernel : 1
     self.window = window
     // Several groups share a unit: its memory for one is a good deal less than the limit, where a step allows.
-    let values = Self.stepWords * precision.wordValues
+    let values = MatrixForm.stepWords * form.wordValues
     chunk = max(1, min(4, (channels + values - 1) / values, (16 << 10) / stepBytes(window)))
   }
 
-  /// Words that planes of `count` are apart: 8 modulo 32, so that a warp's four planes of eight pixels lie in 32 banks.
-  private static func plane(_ count: Int) -> Int { (count + 23) / 32 * 32 + 8 }
+  /// Words that planes of `count` are apart: a fragment's columns modulo 32, so that 32 items' pixels lie in 32 banks.
+  private static func plane(_ count: Int, _ form: MatrixForm) -> Int { (count + 31 - form.columns) / 32 * 32 + form.columns }
 
-  var groupChannels: Int { Self.fragmentChannels * channelTiles * channelWarps }
-  var width: Int { 8 * columnWarps }
+  var groupChannels: Int { MatrixForm.channels * channelTiles * channelWarps }
+  var width: Int { form.columns * columnWarps }
   var height: Int { Self.rows * (4 / (channelWarps * columnWarps)) }
   private var planeWords: Int {
     let halo = (window - 1) * dilation
-    return Self.plane((height + halo) * (width + halo))
+    return Self.plane((height + halo) * (width + halo), form)
   }
-  var patchBytes: Int { chunk * precision.parts * Self.stepWords * planeWords * 4 }
+  var patchBytes: Int { chunk * form.parts * MatrixForm.stepWords * planeWords * 4 }
 
   /// Steps of a sum over `channels`.
   func steps(_ channels: Int) -> Int {
-    let values = Self.stepWords * precision.wordValues
+    let values = MatrixForm.stepWords * form.wordValues
     return (channels + values - 1) / values
   }
 
-  /// Lanes' fragments of the packed weights.
-  func fragments(_ channels: Int, _ outChannels: Int) -> Int {
-    (outChannels + Self.fragmentChannels - 1) / Self.fragmentChannels * steps(channels) * kernel * kernel * 32
+  /// Lanes that pack the weights.
+  func packingItems(_ channels: Int, _ outChannels: Int) -> Int {
+    form.packingItems((outChannels + MatrixForm.channels - 1) / MatrixForm.channels * steps(channels) * kernel * kernel)
   }
 
-  func packedBytes(_ channels: Int, _ outChannels: Int) -> Int { fragments(channels, outChannels) * precision.parts * 16 }
+  func packedBytes(_ channels: Int, _ outChannels: Int) -> Int {
+    packingItems(channels, outChannels) * form.parts * form.packedBytes
+  }
 
   /// Macros of matrix.clh and of the convolution's taps.
   var defines: [(name: String, value: Int)] {
-    [("MATRIX", units.rawValue)] + precision.defines + [("K", kernel)]
+    form.defines + [("K", kernel)]
   }
 }
 
@@ -87,7 +83,7 @@ extension TileKernel {
     let across = (plane.w + tile.width - 1) / tile.width
     let down = (plane.h + tile.height - 1) / tile.height
     let groups = (channels + tile.groupChannels - 1) / tile.groupChannels
-    let fragments = tile.fragments(inChannels, channels)
+    let items = tile.packingItems(inChannels, channels)
     return [
       Launch(
         "conv2d_matrix_pack.cl", "conv2d_matrix_pack", defines: tile.defines,
@@ -95,8 +91,8 @@ extension TileKernel {
           ("packed", .scratch(scratch)), ("w", .input(weights.input)), ("o0", .int(weights.row)),
           ("c0", .int(weights.column)), ("w_in", .int(weights.rowLength)), ("out_channels", .int(channels)),
           ("in_channels", .int(inChannels)), ("transposed", .int(weights.transposed ? 1 : 0)),
-          ("steps", .int(tile.steps(inChannels))), ("count", .int(fragments)),
-        ], global: [(fragments + 63) / 64 * 64], local: [64]),
+          ("steps", .int(tile.steps(inChannels))), ("count", .int(items)),
+        ], global: [(items + 63) / 64 * 64], local: [64]),
       Launch(
         "conv2d_matrix.cl", "conv2d_matrix_tile",
         defines: tile.defines + [
@@ -108,7 +104,7 @@ extension TileKernel {
           ("patch", .local(tile.patchBytes)),
         ],
         // One dimension: the others hold no more than 65535 groups on some devices.
-        global: [across * down * images * groups * MatrixTile.items], local: [MatrixTile.items]),
+        global: [across * down * images * groups * tile.form.items], local: [tile.form.items]),
     ]
   }
 }

@@ -1,8 +1,8 @@
 /// The launches of conv2d_matrix_weight_gradient.cl.
 struct MatrixWeightGradient {
   let kernel: WeightGradientKernel
-  private let precision: Precision
-  /// Sixteens of output channels and eights of input channels of a warp: M_TILES, N_TILES.
+  private let form: MatrixForm
+  /// Fragments of output channels and of input channels of a warp: M_TILES, N_TILES.
   private let outTiles: Int
   private let inTiles: Int
   /// Warps side by side with different input channels: C_WARPS. The others share their pixels' rows.
@@ -18,40 +18,48 @@ struct MatrixWeightGradient {
   /// Nil where the device has no matrix units that are used, or another form suits the convolution better.
   init?(_ kernel: WeightGradientKernel) {
     let device = kernel.device
-    guard device.matrixUnits != .none, kernel.z.used >= MatrixTile.leastChannels, device.localBytes >= MatrixTile.localBytes
+    guard let form = device.matrixForm, kernel.z.used >= MatrixTile.leastChannels, device.localBytes >= MatrixTile.localBytes
     else { return nil }
     self.kernel = kernel
-    precision = device.precision
+    self.form = form
     let inChannels = kernel.inChannels
     // Nine taps' sums of four sixteens are 144 registers of 255; fragments of two parts leave room for two.
-    let outTiles = min(device.precision.parts == 1 ? 4 : 2, (kernel.z.used + 15) / 16)
-    let inWarps = inChannels > 16 ? 4 : inChannels > 8 ? 2 : 1
-    (self.outTiles, self.inWarps) = (outTiles, inWarps)
+    let outTiles = min(form.parts == 1 ? 4 : 2, (kernel.z.used + 15) / 16)
+    let wanted = inChannels > 2 * form.columns ? 4 : inChannels > form.columns ? 2 : 1
+    self.outTiles = outTiles
     for window in kernel.kernel <= 3 ? [kernel.kernel, 1] : [1] {
-      let inTiles = window > 1 || inChannels <= 32 ? 1 : inChannels <= 64 ? 2 : 4
-      for height in [4, 2] where height >= 4 / inWarps {
-        let bytes =
-          Self.zBytes(outTiles, height, precision) + Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, precision)
-        guard bytes <= MatrixTile.localBytes else { continue }
-        (self.window, self.inTiles, self.height) = (window, inTiles, height)
-        return
+      let warpChannels = window > 1 || inChannels <= 32 ? 8 : inChannels <= 64 ? 16 : 32
+      let inTiles = max(1, warpChannels / form.columns)
+      // Four warps' input channels in fragments of sixteen may not fit where two warps' do.
+      for inWarps in window > 1 && form.columns > 8 && wanted == 4 ? [4, 2] : [wanted] {
+        for height in [4, 2] where height >= 4 / inWarps {
+          let bytes =
+            Self.zBytes(outTiles, height, form) + Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, form)
+          guard bytes <= MatrixTile.localBytes else { continue }
+          (self.window, self.inTiles, self.inWarps, self.height) = (window, inTiles, inWarps, height)
+          return
+        }
       }
     }
     preconditionFailure("a window of 1 fits")
   }
 
-  private static func zBytes(_ tiles: Int, _ height: Int, _ precision: Precision) -> Int {
-    precision.parts * 16 * tiles * (height * width + 4) * 4
+  private static func zBytes(_ tiles: Int, _ height: Int, _ form: MatrixForm) -> Int {
+    form.parts * 16 * tiles * (height * width + 32 / form.columns) * 4
   }
 
-  private static func xBytes(_ tiles: Int, _ window: Int, _ dilation: Int, _ height: Int, _ precision: Precision) -> Int {
+  private static func xBytes(_ tiles: Int, _ window: Int, _ dilation: Int, _ height: Int, _ form: MatrixForm) -> Int {
     let halo = (window - 1) * dilation
-    // Channels are 4 words apart modulo 32.
-    return precision.parts * 8 * tiles * (((height + halo) * (width + halo) + 27) / 32 * 32 + 4) * 4
+    // As far as channels are apart modulo 32: APART.
+    let apart = 32 / form.columns
+    return form.parts * form.columns * tiles * (((height + halo) * (width + halo) + 31 - apart) / 32 * 32 + apart) * 4
   }
 
   private var outGroups: Int { (kernel.z.used + 16 * outTiles - 1) / (16 * outTiles) }
-  private var inGroups: Int { (kernel.inChannels + 8 * inTiles * inWarps - 1) / (8 * inTiles * inWarps) }
+  private var inGroups: Int {
+    let channels = form.columns * inTiles * inWarps
+    return (kernel.inChannels + channels - 1) / channels
+  }
   /// Work-groups of one slice.
   private var groups: Int {
     let windows = kernel.kernel / window
@@ -61,7 +69,7 @@ struct MatrixWeightGradient {
     (kernel.outPlane.w + Self.width - 1) / Self.width * ((kernel.outPlane.h + height - 1) / height) * kernel.images
   }
   private var slices: Int {
-    max(1, min((tiles + precision.wordValues - 1) / precision.wordValues, (kernel.device.workItemsWanted + groups - 1) / groups))
+    max(1, min((tiles + form.wordValues - 1) / form.wordValues, (kernel.device.workItemsWanted + groups - 1) / groups))
   }
   /// Sums of one element of dw.
   private var partials: Int { slices * (4 / inWarps) }
@@ -74,15 +82,15 @@ struct MatrixWeightGradient {
     return [
       Launch(
         "conv2d_matrix_weight_gradient.cl", "conv2d_matrix_weight_gradient",
-        defines: [("MATRIX", kernel.device.matrixUnits.rawValue)] + precision.defines + [
+        defines: form.defines + [
           ("K", kernel.kernel), ("DILATION", kernel.dilation), ("WINDOW", window), ("X0_MODE", sources[0].mode.rawValue),
           ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1), ("Z_MODE", kernel.z.mode.rawValue),
           ("M_TILES", outTiles), ("N_TILES", inTiles), ("C_WARPS", inWarps), ("TILE_H", height),
         ],
         arguments: kernel.gpuArguments(tiles: tiles, slices: slices, outGroups: outGroups, inGroups: inGroups) + [
-          ("z_stage", .local(Self.zBytes(outTiles, height, precision))),
-          ("x_stage", .local(Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, precision))),
-        ], global: [slices * groups * MatrixTile.items], local: [MatrixTile.items]),
+          ("z_stage", .local(Self.zBytes(outTiles, height, form))),
+          ("x_stage", .local(Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, form))),
+        ], global: [slices * groups * form.items], local: [form.items]),
       kernel.gpuReduction(count: count, partials: partials, accumulates: accumulates),
     ]
   }

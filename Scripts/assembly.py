@@ -1,0 +1,117 @@
+"""What check-ptx and check-amdgcn share: the kernels that the model launches, and their table in docs/gpu.md."""
+
+import concurrent.futures
+import datetime
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SIZES = [("256", "16", "16"), ("2048", "64", "1")]
+PRECISIONS = ["fp32", "fp32-fast", "tf32", "bf16"]
+NAME = pathlib.Path(sys.argv[0]).name
+
+
+def fail(text):
+    sys.exit(f"{NAME}: {text}")
+
+
+def options():
+    unknown = set(sys.argv[1:]) - {"--write", "--install"}
+    if unknown:
+        fail(f"there is no option {' '.join(sorted(unknown))}; there are --write and --install.")
+
+
+def install_packages(packages):
+    """Debian's, by file that shows it is there."""
+    missing = [package for package, there in packages if not os.path.exists(there)]
+    if missing:
+        root = [] if os.geteuid() == 0 else ["sudo"]
+        subprocess.run(root + ["apt-get", "update", "-qq"], check=True, stdout=sys.stderr)
+        subprocess.run(
+            root + ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "--no-install-recommends"] + missing,
+            check=True, stdout=sys.stderr)
+
+
+def program():
+    for path in [os.environ.get("GLOMSEG"), ROOT / ".build-test/release/glomseg", ROOT / ".build/release/glomseg"]:
+        if path and os.access(path, os.X_OK):
+            return str(path)
+    fail("glomseg is not built: run 'make build' first.")
+
+
+def launches(asked):
+    """By file and macros: the (function, items, local bytes) that the model launches with `asked`, kernels and a precision each."""
+    found = set()
+    for patch, base, batch in SIZES:
+        for kernels, precision in asked:
+            out = subprocess.run(
+                [program(), "plan", "--patch", patch, "--base", base, "--batch", batch, "--kernels", kernels, "--precision", precision],
+                check=True, capture_output=True, text=True).stdout
+            for line in out.splitlines():
+                file, function, items, local, *macros = line.split()
+                found.add((file, function, int(items), int(local), tuple(macros)))
+    if not found:
+        fail("the plan names no kernels.")
+    programs = {}
+    for file, function, items, local, macros in sorted(found):
+        programs.setdefault((file, macros), []).append((function, items, local))
+    return programs
+
+
+def compile_kernel(to, file, macros, flags):
+    """What the compiler says against it; None where it takes it."""
+    run = subprocess.run(
+        ["clang-15", "-x", "cl", "-cl-std=CL1.2", "-fgnu-keywords", "-Wno-everything", "-O3", "-Xclang", "-finclude-default-header"]
+        + flags + [f"-D{macro}" for macro in macros] + ["-include", "prelude.clh", "-S", "-o", to, file],
+        cwd=ROOT / "Sources/Kernels", capture_output=True, text=True)
+    return None if run.returncode == 0 else run.stderr.strip()[:2000]
+
+
+def all_programs(programs, work):
+    """The problems and rows that `work` finds, given a folder and (number, ((file, macros), functions))."""
+    problems, rows = [], []
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for found, lines in pool.map(lambda job: work(folder, job), enumerate(programs.items())):
+            problems += found
+            rows += lines
+    return problems, rows
+
+
+def precision(macros):
+    values = dict(macro.split("=") for macro in macros)
+    if "ELEMENT" not in values:
+        return ""
+    return {"02": "fp32", "21": "fp32", "12": "fp32-fast", "01": "tf32", "11": "bf16"}[values["ELEMENT"] + values["PARTS"]]
+
+
+def span(values):
+    return f"{min(values)}" if min(values) == max(values) else f"{min(values)}–{max(values)}"
+
+
+def kinds(rows):
+    """The rows of each kernel and precision, in the table's order."""
+    order = {name: index for index, name in enumerate(["", *PRECISIONS])}
+    for key in sorted({row[:2] for row in rows}, key=lambda key: (key[0], order[key[1]])):
+        yield key, [row for row in rows if row[:2] == key]
+
+
+def report(text, problems, count, mark, heading, done):
+    """Prints the table and the problems; fails where there are some; with --write, puts it between the marks in docs/gpu.md."""
+    print(text)
+    for problem in problems:
+        print(f"{NAME}: {problem}", file=sys.stderr)
+    if problems:
+        fail(f"{len(problems)} problems in {count} programs.")
+    if "--write" in sys.argv:
+        path = ROOT / "docs/gpu.md"
+        begin, end = f"<!-- {mark} begins -->", f"<!-- {mark} ends -->"
+        page = path.read_text()
+        if begin not in page or end not in page:
+            fail(f"{path.name} has no place for the table")
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        heading = f"Written on {datetime.date.today()} by `Scripts/{NAME} --write` at commit {commit}: {heading}\n\n"
+        path.write_text(page.split(begin)[0] + begin + "\n" + heading + text + "\n" + end + page.split(end)[1])
+    print(f"{NAME}: {done}")
