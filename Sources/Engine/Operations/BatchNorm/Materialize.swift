@@ -17,7 +17,10 @@ public struct Materialize: Operation {
     tape.apply(Materialize(accumulates: target.accumulates), [dy], into: target)
   }
 
-  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 2 * io.inputs[0].count, bytes: io.byteCount) }
+  /// What is added to is read as well as written.
+  public func cost(_ io: NodeIO) -> Cost {
+    Cost(flops: 2 * io.inputs[0].count, bytes: io.byteCount + (accumulates ? 4 * io.targets[0].count : 0))
+  }
 
   public func runOnCPU(_ context: CPUContext) {
     let x = context.inputs[0]

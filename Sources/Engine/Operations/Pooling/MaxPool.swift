@@ -60,7 +60,10 @@ public struct MaxPoolGradient: Operation {
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [inputs[0]] }
 
-  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 3 * io.inputs[1].count, bytes: io.byteCount) }
+  /// What is added to is read as well as written.
+  public func cost(_ io: NodeIO) -> Cost {
+    Cost(flops: 3 * io.inputs[1].count, bytes: io.byteCount + (accumulates ? 4 * io.targets[0].count : 0))
+  }
 
   public func runOnCPU(_ context: CPUContext) {
     let (x, dy) = (context.inputs[0], context.inputs[1])
