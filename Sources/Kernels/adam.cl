@@ -1,6 +1,5 @@
 // adam_step over whole slabs: m = b1 m + rest1 g, v = b2 v + rest2 g^2, p = p * decay - step * m / (sqrt(v) * correction +
 // epsilon), controls = (step, correction, gradient scale, decay); rest1, rest2 are 1-b1 and 1-b2, which fp32 would blur.
-// A scale below 0 leaves the step out.
 // One run per SPAN elements.
 // LINT:
 // LINT: -DLANES=256 -DWIDTH=4
@@ -11,7 +10,6 @@ GROUP __kernel void adam_step(__global float *restrict p, __global float *restri
                               float beta1, float rest1, float beta2, float rest2, float epsilon) {
   int at = RUN * SPAN + LANE, left = count - RUN * SPAN;
   float step = controls[0], correction = controls[1], scale = controls[2], decay = controls[3];
-  if (scale < 0.0f) return;
   if (left >= SPAN) {
     floats gi = load(g + at) * scale;
     floats mi = beta1 * load(m + at) + rest1 * gi;

@@ -101,9 +101,6 @@ static const char conv2d_winograd_pack[] = {
 static const char conv2d_winograd_weight_gradient[] = {
 #embed "conv2d_winograd_weight_gradient.cl"
     , 0};
-static const char step_controls[] = {
-#embed "step_controls.cl"
-    , 0};
 static const char matrix_product[] = {
 #embed "matrix_product.cl"
     , 0};
@@ -146,7 +143,6 @@ static const struct {
     {"adam.cl", adam},
     {"moving_average.cl", moving_average},
     {"sum_of_squares.cl", sum_of_squares},
-    {"step_controls.cl", step_controls},
     {"matrix_product.cl", matrix_product},
     {"roof.cl", roof},
 };

@@ -10,11 +10,13 @@ public struct TrainingGraph: Sendable {
   /// (N, 3, H, W) and (N, 1, H, W): written before each step.
   public let image: ValueID
   public let target: ValueID
-  /// What ``StepControls`` is told (5), written before each step.
+  /// Adam's controls (4), written before each step.
   public let controls: ValueID
   /// The part's share of the batch as a table (1, 1, 1, 4): 0, share, 0, 0, written before each run; nil where the whole
   /// batch is one run.
   public let share: ValueID?
+  /// The moving average's controls (1), written before each step; nil where no average is kept.
+  public let averageControls: ValueID?
   public let logits: ValueID
   /// (4): loss, BCE, Dice, 0.
   public let loss: ValueID
@@ -30,7 +32,7 @@ public struct TrainingGraph: Sendable {
     let target = b.graph.source("target", Shape(batch, 1, height, width), .input)
     b.graph.writeAhead(image)
     b.graph.writeAhead(target)
-    let controls = b.graph.source("controls wanted", .vector(5), .input)
+    let controls = b.graph.source("controls", .vector(4), .input)
     let logits = try model(image, &b)
     let results = try b.graph.apply(loss, [logits, target], named: "loss")
     b.graph.keep(results[0])
@@ -55,10 +57,14 @@ public struct TrainingGraph: Sendable {
     let squaredNorm = try graph.apply(SumOfSquares(), [gradients], named: "squared norm", differentiable: false)[0]
     graph.keep(squaredNorm)
     graph.phase = .update
-    let made = try graph.apply(StepControls(), [controls, squaredNorm, results[0]], named: "controls", differentiable: false)
     try graph.apply(
-      adam, [gradients, made[0]], updates: [slab(.parameters), slab(.firstMoment), slab(.secondMoment)])
-    if averages { try graph.apply(MovingAverage(), [slab(.parameters), made[1]], updates: [slab(.averaged)]) }
+      adam, [gradients, controls], updates: [slab(.parameters), slab(.firstMoment), slab(.secondMoment)])
+    var averageControls: ValueID?
+    if averages {
+      let rate = graph.source("average's controls", .vector(1), .input)
+      try graph.apply(MovingAverage(), [slab(.parameters), rate], updates: [slab(.averaged)])
+      averageControls = rate
+    }
     self.graph = graph
     self.layout = b.layout
     initializers = b.initializers
@@ -67,6 +73,7 @@ public struct TrainingGraph: Sendable {
     self.target = target
     self.controls = controls
     self.share = share
+    self.averageControls = averageControls
     self.logits = logits
     self.loss = results[0]
     self.squaredNorm = squaredNorm

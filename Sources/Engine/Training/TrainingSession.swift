@@ -13,8 +13,7 @@ public struct StepReport: Sendable, Equatable {
 
 /// A model in training on a backend. Confined to one thread.
 ///
-/// One step: write the batch, hand over forward, backward and update, then read loss and gradient norm: the device itself leaves
-/// the update out where one of them is not finite (``StepControls``), so that the host waits once. A batch larger than a
+/// One step: write the batch, run forward, backward and update, read loss and gradient norm. A batch larger than a
 /// micro-batch goes through forward and backward in parts, whose gradients are added up weighted by their images: BCE is
 /// that of the whole batch, Dice and batch norm see one part at a time. Plans for other sizes (a last, smaller part;
 /// inference) are loaded when first wanted and share the state and, where it is large enough, the arena.
@@ -145,21 +144,12 @@ public final class TrainingSession {
         try executable.write(images, first * 3 * plane..<(first + part) * 3 * plane, to: graph.image)
         try executable.write(target, first * plane..<(first + part) * plane, to: graph.target)
       }
-      let isLast = first + part == count
-      if isLast {
-        // Before the device is at work: a write waits for what was handed over before it.
-        let wanted = StepControls.wanted(
-          by: adam, number: stepsTaken + 1, learningRate: learningRate, weightDecay: weightDecay, gradientClip: gradientClip,
-          averageRate: MovingAverage.rate(number: stepsTaken + 1, decay: averageDecay))
-        try executable.write(wanted, to: graph.controls)
-      }
       if let share = graph.share { try executable.write([0, Float(part) / Float(count), 0, 0], to: share) }
       try executable.run(.forward)
       try executable.run(.backward)
-      if isLast { try executable.run(.update) }
       // The device is at work: what it needs next goes there meanwhile.
       if executable.writesAhead {
-        if !isLast {
+        if first + part < count {
           try writeAhead(images, target, from: first + part, count)
         } else if let batch = next?() {
           try writeAhead(batch.images, batch.target, from: 0, batch.count)
@@ -171,12 +161,20 @@ public final class TrainingSession {
       }
       for index in sums.indices { sums[index] += Double(loss[index]) * Double(part) }
       first += part
-      guard isLast else { continue }
+      guard first == count else { continue }
       let squaredNorm = try executable.read(graph.squaredNorm)[0]
       guard squaredNorm.isFinite else {
         throw .notFinite(step: stepsTaken + 1, value: "the gradient's norm", first: try firstNotFinite(images))
       }
       let norm = Double(squaredNorm).squareRoot()
+      let scale = gradientClip.map { min(1, $0 / max(norm, .leastNormalMagnitude)) } ?? 1
+      try executable.write(
+        adam.controls(number: stepsTaken + 1, learningRate: learningRate, weightDecay: weightDecay, gradientScale: scale),
+        to: graph.controls)
+      if let controls = graph.averageControls {
+        try executable.write([MovingAverage.rate(number: stepsTaken + 1, decay: averageDecay)], to: controls)
+      }
+      try executable.run(.update)
       try executable.finish()
       stepsTaken += 1
       return StepReport(

@@ -128,8 +128,6 @@ struct AdamCase: CaseDefinition {
     var state = Reference.AdamState(shape: parameter.shape)
     for number in 0...step {
       var gradient = inputs[number == 0 ? "grad" : "grad@\(number)"]!
-      // A scale below 0 leaves the step out.
-      if gradientScale < 0 { continue }
       gradient.values = gradient.values.map { $0 * gradientScale }
       parameter.values = parameter.values.map { $0 * (1 - rate * decay) }
       Reference.adamStep(parameter: &parameter, gradient: gradient, state: &state, attributes)
@@ -140,46 +138,6 @@ struct AdamCase: CaseDefinition {
   func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy {
     Accuracy(reduction: ErrorBound.functions * steps)
   }
-}
-
-/// What the update reads, of a loss and a squared norm that may be anything.
-struct StepControlsCase: CaseDefinition {
-  static let operation = "step_controls"
-
-  var squaredNorm = 9.0
-  var loss = 0.5
-  /// The largest norm; 0 for any.
-  var most = 1.0
-
-  var label: String { "norm2\(squaredNorm)_loss\(loss)_most\(most)" }
-
-  func inputs(seed: UInt64) -> [CaseInput] {
-    [
-      CaseInput("wanted", Tensor64([5], [1e-3, 30, most, 0.99, 0.125])), CaseInput("squared_norm", Tensor64([1], [squaredNorm])),
-      CaseInput("loss", Tensor64([4], [loss, 1, 2, 0])),
-    ]
-  }
-
-  func build(_ b: inout CaseBuilder) throws(EngineError) {
-    b.graph.phase = .update
-    let made = try b.graph.apply(
-      StepControls(), [b.source("wanted"), b.source("squared_norm"), b.source("loss")], differentiable: false)
-    try b.output("controls", made[0])
-    try b.output("rate", made[1])
-  }
-
-  func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] { [:] }
-
-  func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] {
-    let wanted = inputs["wanted"]!.values
-    let isTaken = squaredNorm.isFinite && loss.isFinite
-    let scale = !isTaken ? -1 : most > 0 ? min(1, most / max(squaredNorm.squareRoot(), 1e-300)) : 1
-    return [
-      "controls": Tensor64([4], [wanted[0], wanted[1], scale, wanted[3]]), "rate": Tensor64([1], [isTaken ? wanted[4] : 0]),
-    ]
-  }
-
-  func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy { Accuracy(reduction: ErrorBound.functions) }
 }
 
 /// Several steps of a moving average, each over other parameters and at its own rate.

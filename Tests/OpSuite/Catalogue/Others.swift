@@ -149,14 +149,6 @@ extension Catalogue {
 
   static let optimizers: [OpCase] =
     [OpCase(AdamCase(count: 37), tier: .quick), OpCase(MovingAverageCase(count: 37), tier: .quick)]
-    + [OpCase(AdamCase(count: 600, decay: 0.1, gradientScale: -1), tier: .quick)]
-    + [
-      StepControlsCase(), StepControlsCase(squaredNorm: .nan), StepControlsCase(loss: .infinity), StepControlsCase(squaredNorm: 0.25),
-    ].map { OpCase($0, tier: .quick) }
-    + [
-      StepControlsCase(most: 0), StepControlsCase(squaredNorm: .infinity), StepControlsCase(loss: .nan, most: 0),
-      StepControlsCase(squaredNorm: 0), StepControlsCase(squaredNorm: 1), StepControlsCase(squaredNorm: 1e30, most: 1e-3),
-    ].map { OpCase($0) }
     + [
       AdamCase(count: 1), AdamCase(count: 15), AdamCase(count: 16), AdamCase(count: 17),
       AdamCase(count: 10_000, steps: 10),

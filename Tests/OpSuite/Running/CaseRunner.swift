@@ -193,7 +193,7 @@ private struct Run {
     let written = Set(plan.graph.nodes.flatMap(\.updates))
     for (value, input) in builder.sources where !written.contains(value) && input.laterSteps.isEmpty {
       let now = try executable.read(value)
-      if let index = zip(now, input.value.floats).enumerated().first(where: { $0.element.0.bitPattern != $0.element.1.bitPattern })?.offset {
+      if let index = zip(now, input.value.floats).enumerated().first(where: { $0.element.0 != $0.element.1 })?.offset {
         problems.append("changed its input \(input.name) at [\(index)]")
       }
     }

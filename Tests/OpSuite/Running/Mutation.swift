@@ -239,13 +239,6 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a moving average that forgets its rate", in: "moving_average.cl", caughtBy: "moving_average/",
       ("a + rate * (", "a + 0.5f * (")),
     Mutation(
-      "a step taken whatever its loss", in: "step_controls.cl", caughtBy: "step_controls/",
-      (" && isfinite(loss[0])", "")),
-    Mutation(
-      "a gradient made longer", in: "step_controls.cl", caughtBy: "step_controls/", ("most > 0.0f && norm > most", "most > 0.0f")),
-    Mutation(
-      "a step that Adam should leave out", in: "adam.cl", caughtBy: "adam/", ("if (scale < 0.0f) return;", "")),
-    Mutation(
       "Adam without bias correction", in: "adam.cl", caughtBy: "adam/", ("sqrt(vi) * correction", "sqrt(vi)")),
   ]
 }

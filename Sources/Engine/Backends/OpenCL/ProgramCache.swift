@@ -19,7 +19,7 @@ package final class ProgramCache {
   /// Kernel files that make one program where no macros tell their launches apart.
   private static let shared = [
     "adam.cl", "bce_dice.cl", "channel_sum.cl", "conv2d_pack.cl", "conv2d_reduce.cl", "conv2d_winograd_pack.cl",
-    "conv2d_winograd_reduce.cl", "moving_average.cl", "step_controls.cl", "sum_of_squares.cl",
+    "conv2d_winograd_reduce.cl", "moving_average.cl", "sum_of_squares.cl",
   ]
   static let options = "-cl-std=CL1.2 -cl-kernel-arg-info"
 

@@ -3,8 +3,7 @@ import VectorMath
 /// One Adam step over whole slabs; with a decay below 1, AdamW's.
 ///
 /// m = β₁m + (1 − β₁)g, v = β₂v + (1 − β₂)g², p = p·decay − step·m / (√v·correction + eps), where the host gives
-/// step = lr / (1 − β₁ᵗ) and correction = 1 / √(1 − β₂ᵗ) so that a step needs no state on the device. A gradient scale below 0
-/// leaves the step out: nothing is changed.
+/// step = lr / (1 − β₁ᵗ) and correction = 1 / √(1 − β₂ᵗ) so that a step needs no state on the device.
 ///
 /// - Inputs: gradients, controls (4): step, correction, gradient scale, decay. Updates: parameters, m, v.
 /// - Source: Kingma & Ba 2015, algorithm 1, in PyTorch's order of operations; Loshchilov & Hutter 2019 for the decay.
@@ -53,7 +52,6 @@ public struct Adam: Operation {
 
   public func runOnCPU(_ context: CPUContext) {
     let controls = context.inputs[1].data
-    guard controls[2] >= 0 else { return }
     parallelFor(context.threads) { part in
       let range = share(context.inputs[0].shape.count, part, of: context.threads)
       let first = range.lowerBound
