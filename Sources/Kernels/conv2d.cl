@@ -12,6 +12,7 @@
 //   output channel 4o + 2a + b to y[o, 2i + a, 2j + b]. bias_per: output channels per bias element (0: no bias);
 //   accumulate 1 adds to y.
 // LINT: -DX1_MODE=2
+// LINT: -DDILATION=2 -DTILE_W=16
 // LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DSTORE_DEPTH=1
 // LINT: -DGATHER=1 -DDILATION=9 -DX0_MODE=4 -DX1_MODE=-1
 #include "conv2d_stage.clh"

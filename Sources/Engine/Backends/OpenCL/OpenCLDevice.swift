@@ -43,11 +43,12 @@ public struct OpenCLDevice: Sendable {
     return kibibytes[0] << 10
   }
 
+  /// Whether the driver is PoCL, which compiles a kernel when it is first launched and keeps what it compiled.
+  var isPoCL: Bool { platformName.hasPrefix("Portable Computing Language") }
+
   /// Whether compiled programs are worth keeping. PoCL keeps them itself, and compiles every kernel a second time when asked
   /// for a binary (docs/performance.md has the figures); Oclgrind has build options on its command line that no key would hold.
-  var givesBinaries: Bool {
-    !platformName.hasPrefix("Portable Computing Language") && !name.hasPrefix("Oclgrind")
-  }
+  var givesBinaries: Bool { !isPoCL && !name.hasPrefix("Oclgrind") }
 
   /// Drivers that the loader was told of beside those it knows, and why; the process's first call of OpenCL is here.
   package static let addedDrivers: [(library: String, reason: String)] = DriverSearch()

@@ -10,8 +10,7 @@ package final class ProgramCache {
   private let edit: SourceEdit?
   /// Where built programs are kept between processes.
   private let store: KernelStore?
-  /// Whether forms of a file make one program: where the driver compiles only those kernels that are launched, which is also
-  /// where it keeps what it compiled.
+  /// Whether forms of a file make one program: where the driver compiles only those kernels that are launched.
   private let joinsForms: Bool
   /// What a program's binary depends on beside its text.
   private let identity: String
@@ -32,7 +31,7 @@ package final class ProgramCache {
     self.context = context
     self.device = device.raw
     self.store = store
-    joinsForms = edit == nil && !device.givesBinaries
+    joinsForms = edit == nil && device.isPoCL
     identity = [
       device.platformName, device.platformVersion, device.vendor, device.name, device.deviceVersion, device.driverVersion,
       Self.options,
@@ -55,10 +54,9 @@ package final class ProgramCache {
   /// A kernel object of its own for each launch, so that arguments are set once.
   func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
     if joinsForms, let (forms, index) = ProgramForms.beside(launch.file, launch.defines) {
-      let body = try text([launch.file])
       let program = try program(
         launch.file, key: launch.file + " in \(forms.count) forms", options: macros(launch.defines),
-        sources: [try prelude(), ProgramForms.text(forms, of: body.joined())])
+        sources: [prelude(), ProgramForms.text(forms, of: text([launch.file]).joined())])
       return try OpenCLKernel(program, function: ProgramForms.name(launch.function, form: index), call)
     }
     // One program of all that need no macros of their own.

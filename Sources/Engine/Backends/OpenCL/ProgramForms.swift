@@ -14,7 +14,7 @@ enum ProgramForms {
     return (forms, index)
   }
 
-  /// What the training and inference plans of a U-Net with any bottleneck take, on a device of class CPU. Views: 0 plain,
+  /// What the training and inference plans of the default U-Net take, from 256 × 256 on, on a device of class CPU. Views: 0 plain,
   /// 2 normalised + ReLU, 4 its gradient, 5 depth (prelude.clh).
   private static let together: [String: [Macros]] = [
     "conv2d.cl": [
