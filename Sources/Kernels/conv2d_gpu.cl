@@ -10,13 +10,19 @@
 // Items side by side hold the tile's segments of eight columns, and share weights; so an odd PITCH puts a step's inputs in as
 // many banks of local memory. Groups side by side hold the output channels of one tile, and share its inputs.
 //
-// Macros: those of conv2d_gpu.clh; TILE_W, a multiple of 8; STORE_DEPTH as in conv2d.cl.
+// Macros: those of conv2d_gpu.clh; ITEM_O output channels of an item, 4 or 8; O_TILE of a work-group; TILE_W columns, a multiple of 8; STORE_DEPTH as in conv2d.cl.
 // packed: conv2d_pack.cl's, with O_TILE channels a block; aligned to 16 bytes, as is y.
 // LINT: -DX1_MODE=2
 // LINT: -DX0_MODE=4 -DITEM_O=4 -DO_TILE=16 -DTILE_W=32 -DDILATION=4
 // LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1
 // LINT: -DDILATION=9 -DWINDOW=1
 #include "conv2d_gpu.clh"
+#ifndef ITEM_O
+#define ITEM_O 8
+#endif
+#ifndef O_TILE
+#define O_TILE 64
+#endif
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
 #endif
@@ -32,6 +38,10 @@
 #define PATCH_H (TILE_H + HALO)
 #define PATCH_W (TILE_W + HALO)
 #define PITCH (PATCH_W | 1)
+#define STAGE_LANES 32
+// Elements of a patch's channel that an item stages, and how many of them it asks for at a time.
+#define PLACES ((PATCH_H * PATCH_W + STAGE_LANES - 1) / STAGE_LANES)
+#define AT_ONCE (PLACES <= 12 ? PLACES : 8)
 // Vectors of four weights that a tap has.
 #define O_VECTORS (O_TILE / 4)
 
@@ -68,9 +78,32 @@ __kernel void conv2d_gpu_tile(__global float *restrict y, const __global float *
         // Everyone has read the last patch.
         barrier(CLK_LOCAL_MEM_FENCE);
         int y_begin = tile_y - pad_y + p * DILATION, x_begin = tile_x - pad_x + q * DILATION;
-        for (int e = lane; e < c_count * PATCH_H * PATCH_W; e += ITEMS) {
-          int line = e / PATCH_W, j = e - line * PATCH_W, c = line / PATCH_H, i = line - c * PATCH_H;
-          patch[line * PITCH + j] = INPUT_ELEMENT(n, c_begin + c, y_begin + i, x_begin + j);
+#pragma unroll 1
+        for (int k_begin = 0; k_begin < PLACES; k_begin += AT_ONCE) {
+          // Where the elements are, in a plane and in the patch.
+          int places[AT_ONCE], at[AT_ONCE];
+#pragma unroll
+          for (int k = 0; k < AT_ONCE; k++) {
+            int e = (lane & (STAGE_LANES - 1)) + (k_begin + k) * STAGE_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
+            places[k] = X_PLACE(y_begin + i, x_begin + j);
+            at[k] = e < PATCH_H * PATCH_W ? i * PITCH + j : -1;
+          }
+#pragma unroll 1
+          for (int c = lane / STAGE_LANES; c < c_count; c += ITEMS / STAGE_LANES) {
+            channel from;
+            float data[AT_ONCE], aux[AT_ONCE];
+            X_FIND(from, n, c_begin + c)
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+              data[k] = from.data[max(places[k], 0)];
+              aux[k] = X_AUX(from, c_begin + c, places[k], 0);
+            }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+              float v = X_VIEW(from, c_begin + c, data[k], aux[k]);
+              if (at[k] >= 0) patch[c * PATCH_H * PITCH + at[k]] = places[k] < 0 ? 0.0f : v;
+            }
+          }
         }
         for (int e = lane; e < c_count * WINDOW * WINDOW * O_VECTORS; e += ITEMS) {
 #if WINDOW == K

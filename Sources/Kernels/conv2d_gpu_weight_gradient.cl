@@ -10,12 +10,18 @@
 // Items side by side hold different input channels and share dz; an odd X_PLANE puts their inputs in as many banks of local
 // memory. dz is staged with channels innermost, so that an item loads its own as vectors.
 //
-// Macros: those of conv2d_gpu.clh; Z_MODE view of dz; C_LANES input channels side by side; ITEM_C; TILE_H.
+// Macros: those of conv2d_gpu.clh; ITEM_O output channels of an item, 4 or 8; O_TILE of a work-group; Z_MODE view of dz; C_LANES input channels side by side; ITEM_C; TILE_H.
 // LINT: -DX1_MODE=2 -DZ_MODE=4
 // LINT: -DK=1 -DX0_MODE=5 -DZ_MODE=2 -DITEM_C=4 -DITEM_O=4 -DO_TILE=8
 // LINT: -DDILATION=4 -DTILE_H=2 -DC_LANES=32 -DO_TILE=32
 // LINT: -DK=5 -DWINDOW=1
 #include "conv2d_gpu.clh"
+#ifndef ITEM_O
+#define ITEM_O 8
+#endif
+#ifndef O_TILE
+#define O_TILE 64
+#endif
 #ifndef Z_MODE
 #define Z_MODE VIEW_PLAIN
 #endif
@@ -40,6 +46,16 @@
 // Vectors of four channels of a pixel of dz, and their distance: one more keeps pixels off one bank.
 #define Z_VECTORS (O_TILE / 4)
 #define Z_STEP (Z_VECTORS + 1)
+
+// Items that stage together: of dz four channels of some pixels, so that their places are in as many banks; of x one channel. An
+// item's elements of them.
+#define STAGE_LANES (ITEMS < 32 ? ITEMS : 32)
+#define STAGE_PIXELS (STAGE_LANES / 4)
+#define Z_PLACES (PIXELS / STAGE_PIXELS)
+#define X_PLACES ((PATCH_H * PATCH_W + STAGE_LANES - 1) / STAGE_LANES)
+// How many of them it asks for at a time.
+#define Z_AT_ONCE (Z_PLACES <= 8 ? Z_PLACES : 8)
+#define X_AT_ONCE (X_PLACES <= 12 ? X_PLACES : 8)
 
 typedef PASTE(float, ITEM_O) outputs;
 
@@ -76,22 +92,63 @@ __kernel void conv2d_gpu_weight_gradient(
     int tile_x = (tile - tile_row * tiles_x) * TILE_W, tile_y = (tile_row - n * tiles_y) * TILE_H;
     // Everyone has read the last tile.
     barrier(CLK_LOCAL_MEM_FENCE);
-    // Four channels of eight pixels at a time: their 32 places are in as many banks.
-    for (int e = lane; e < PIXELS * O_TILE; e += ITEMS) {
-      int four = e / (4 * PIXELS), at = e - four * (4 * PIXELS), o = 4 * four + (at & 3), pixel = at >> 2;
-      int i = pixel / TILE_W, j = pixel - i * TILE_W;
-      float v = 0.0f;
-      if (o_begin + o < z_used)
-        v = view_element(Z_MODE, z, z_table, z_aux, n, z_first + o_begin + o, z_channels, tile_y + i, tile_x + j,
-                         out_height, out_width);
-      ((__local float *)z_stage)[pixel * Z_STEP * 4 + o] = v;
+    int stage_lane = lane & (STAGE_LANES - 1), unit = lane / STAGE_LANES;
+#pragma unroll 1
+    for (int k_begin = 0; k_begin < Z_PLACES; k_begin += Z_AT_ONCE) {
+      int places[Z_AT_ONCE];
+#pragma unroll
+      for (int k = 0; k < Z_AT_ONCE; k++) {
+        int pixel = stage_lane / 4 + (k_begin + k) * STAGE_PIXELS, i = pixel / TILE_W, j = pixel - i * TILE_W;
+        places[k] = channel_place(Z_MODE, tile_y + i, tile_x + j, out_height, out_width);
+      }
+#pragma unroll 1
+      for (int o = 4 * unit + (stage_lane & 3); o < O_TILE; o += 4 * (ITEMS / STAGE_LANES)) {
+        channel from;
+        float data[Z_AT_ONCE], aux[Z_AT_ONCE];
+        // Beyond the last channel the last is read: those sums are not written.
+        channel_find(&from, Z_MODE, z, z_table, z_aux, n, z_first + min(o_begin + o, z_used - 1), z_channels,
+                     (ulong)out_height * out_width, out_width);
+#pragma unroll
+        for (int k = 0; k < Z_AT_ONCE; k++) {
+          data[k] = from.data[max(places[k], 0)];
+          aux[k] = channel_aux(Z_MODE, &from, places[k], 0);
+        }
+#pragma unroll
+        for (int k = 0; k < Z_AT_ONCE; k++) {
+          int pixel = stage_lane / 4 + (k_begin + k) * STAGE_PIXELS;
+          float v = view1(Z_MODE, from.view, data[k], aux[k]);
+          ((__local float *)z_stage)[pixel * Z_STEP * 4 + o] = places[k] < 0 ? 0.0f : v;
+        }
+      }
     }
     int y_begin = tile_y - pad_y + p * DILATION, x_begin = tile_x - pad_x + q * DILATION;
-    for (int e = lane; e < C_TILE * PATCH_H * PATCH_W; e += ITEMS) {
-      int line = e / PATCH_W, j = e - line * PATCH_W, c = line / PATCH_H, i = line - c * PATCH_H;
-      float v = 0.0f;
-      if (c_begin + c < in_channels) v = INPUT_ELEMENT(n, c_begin + c, y_begin + i, x_begin + j);
-      x_stage[c * X_PLANE + i * PITCH + j] = v;
+#pragma unroll 1
+    for (int k_begin = 0; k_begin < X_PLACES; k_begin += X_AT_ONCE) {
+      // Where the elements are, in a plane and in the patch.
+      int places[X_AT_ONCE], at[X_AT_ONCE];
+#pragma unroll
+      for (int k = 0; k < X_AT_ONCE; k++) {
+        int e = stage_lane + (k_begin + k) * STAGE_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
+        places[k] = X_PLACE(y_begin + i, x_begin + j);
+        at[k] = e < PATCH_H * PATCH_W ? i * PITCH + j : -1;
+      }
+#pragma unroll 1
+      for (int c = unit; c < C_TILE; c += ITEMS / STAGE_LANES) {
+        channel from;
+        float data[X_AT_ONCE], aux[X_AT_ONCE];
+        int channel_read = min(c_begin + c, in_channels - 1);
+        X_FIND(from, n, channel_read)
+#pragma unroll
+        for (int k = 0; k < X_AT_ONCE; k++) {
+          data[k] = from.data[max(places[k], 0)];
+          aux[k] = X_AUX(from, channel_read, places[k], 0);
+        }
+#pragma unroll
+        for (int k = 0; k < X_AT_ONCE; k++) {
+          float v = X_VIEW(from, channel_read, data[k], aux[k]);
+          if (at[k] >= 0) x_stage[c * X_PLANE + at[k]] = places[k] < 0 ? 0.0f : v;
+        }
+      }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
 

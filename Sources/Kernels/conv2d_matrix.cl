@@ -14,7 +14,7 @@
 // Sums stay in registers over all input channels, each element of y is written once. The patch cannot be copied by cp.async:
 // its elements pass a view and are rounded on their way. While one group stages, others on the unit multiply.
 //
-// Macros: those of conv2d_matrix.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; PLANE words of a plane of the patch;
+// Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; PLANE words of a plane of the patch;
 // STORE_DEPTH as in conv2d.cl.
 // packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column].
 // LINT: -DX1_MODE=2 -DELEMENT=1
@@ -23,7 +23,7 @@
 // LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DX0_MODE=4 -DELEMENT=2
-#include "conv2d_matrix.clh"
+#include "conv2d_gpu.clh"
 #include "matrix.clh"
 #ifndef M_TILES
 #define M_TILES 2
@@ -46,6 +46,11 @@
 #define TILE_H (N_TILES * (4 / (WARPS_O * WARPS_X)))
 #define PATCH_H (TILE_H + HALO)
 #define PATCH_W (TILE_W + HALO)
+// Elements of a patch's channel that an item stages; words that a warp asks for at a time, and places of them: what is on its way
+// takes registers beside the sums.
+#define PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
+#define AT_ONCE (VALUES * PLACES <= 8 ? 2 : 1)
+#define PLACES_AT_ONCE (PLACES <= 8 ? PLACES : (PLACES + 1) / 2)
 #ifndef PLANE
 #define PLANE ((PATCH_H * PATCH_W + 31 - COLUMNS) / 32 * 32 + COLUMNS)
 #endif
@@ -77,7 +82,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
 #pragma unroll
     for (int h = 0; h < C_COUNT; h++) {
       int o = o_warp + 16 * m + C_ROW(lane, h);
-      start[h] = bias_per > 0 && o < out_channels ? bias[bias_first + o / bias_per] : 0.0f;
+      start[h] = bias_per > 0 && o < out_channels ? bias[bias_first + (STORE_DEPTH ? o / 4 : o)] : 0.0f;
     }
 #pragma unroll UNROLL
     for (int i = 0; i < N_TILES; i++) sums[m][i] = C_OF(start);
@@ -97,21 +102,50 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
         // Everyone has read the last patch.
         barrier(CLK_LOCAL_MEM_FENCE);
         int y_begin = tile_y - pad_y + p * DILATION, x_begin = tile_x - pad_x + q * DILATION;
-        for (int w = item / STAGE_LANES; w < 8 * s_count; w += MATRIX_ITEMS / STAGE_LANES) {
-          int c = s_begin * MATRIX_K + w * VALUES;
-          channel first, second;
-          int has_first = c < in_channels, has_second = VALUES == 2 && c + 1 < in_channels;
-          if (has_first) { X_FIND(first, n, c) }
-          if (has_second) { X_FIND(second, n, c + 1) }
-          __local uint *to = patch + ((w >> 3) * PARTS * 8 + (w & 7)) * PLANE;
-          for (int e = item & (STAGE_LANES - 1); e < PATCH_H * PATCH_W; e += STAGE_LANES) {
-            int i = e / PATCH_W, j = e - i * PATCH_W;
-            float a = 0.0f, b = 0.0f;
-            if (has_first) a = X_ELEMENT(first, c, y_begin + i, x_begin + j);
-            if (has_second) b = X_ELEMENT(second, c + 1, y_begin + i, x_begin + j);
-            uint2 words = to_words(a, b);
-            to[e] = words.s0;
-            if (PARTS == 2) to[8 * PLANE + e] = words.s1;
+        int places[PLACES];
+#pragma unroll UNROLL
+        for (int k = 0; k < PLACES; k++) {
+          int e = lane + k * MATRIX_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
+          places[k] = X_PLACE(y_begin + i, x_begin + j);
+        }
+        for (int w = warp; w < 8 * s_count; w += 4 * AT_ONCE) {
+#pragma unroll UNROLL
+          for (int k_begin = 0; k_begin < PLACES; k_begin += PLACES_AT_ONCE) {
+            channel from[AT_ONCE][VALUES];
+            float data[AT_ONCE][VALUES][PLACES_AT_ONCE], aux[AT_ONCE][VALUES][PLACES_AT_ONCE];
+#pragma unroll UNROLL
+            for (int m = 0; m < AT_ONCE; m++)
+#pragma unroll UNROLL
+              for (int v = 0; v < VALUES; v++) {
+                // Beyond the last channel the last is read: its weights there are zero.
+                int c = min(s_begin * MATRIX_K + (w + 4 * m) * VALUES + v, in_channels - 1);
+                X_FIND(from[m][v], n, c)
+#pragma unroll UNROLL
+                for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+                  data[m][v][k] = from[m][v].data[max(places[k_begin + k], 0)];
+                  aux[m][v][k] = X_AUX(from[m][v], c, places[k_begin + k], 0);
+                }
+              }
+#pragma unroll UNROLL
+            for (int m = 0; m < AT_ONCE; m++) {
+              int c = s_begin * MATRIX_K + (w + 4 * m) * VALUES;
+              __local uint *to = patch + (((w + 4 * m) >> 3) * PARTS * 8 + ((w + 4 * m) & 7)) * PLANE;
+#pragma unroll UNROLL
+              for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+                float value[VALUES];
+#pragma unroll UNROLL
+                for (int v = 0; v < VALUES; v++) {
+                  value[v] = X_VIEW(from[m][v], c + v, data[m][v][k], aux[m][v][k]);
+                  if (places[k_begin + k] < 0) value[v] = 0.0f;
+                }
+                int e = lane + (k_begin + k) * MATRIX_LANES;
+                uint2 words = to_words(value[0], value[VALUES - 1]);
+                if (e < PATCH_H * PATCH_W) {
+                  to[e] = words.s0;
+                  if (PARTS == 2) to[8 * PLANE + e] = words.s1;
+                }
+              }
+            }
           }
         }
         barrier(CLK_LOCAL_MEM_FENCE);
@@ -150,36 +184,41 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
     }
   }
 
+  // Where an item's sums go; it has C_RUN neighbours in each row of the tile, and rows of an even number of columns are aligned to
+  // pairs.
   ulong y_plane = (ulong)out_height * out_width;
+  int pairs = C_RUN == 2 && !STORE_DEPTH && (out_width & 1) == 0;
+  int y_row = tile_y + warp_y * N_TILES, rows = min(N_TILES, out_height - y_row);
 #pragma unroll
   for (int m = 0; m < M_TILES; m++) {
 #pragma unroll
-    for (int i = 0; i < N_TILES; i++) {
-      float sum[C_COUNT] = C_LIST(sums[m][i]);
-      int row = tile_y + warp_y * N_TILES + i;
-#pragma unroll
-      for (int h = 0; h < C_COUNT; h += C_RUN) {
-        int o = o_warp + 16 * m + C_ROW(lane, h), column = tile_x + warp_x * COLUMNS + C_COLUMN(lane, h);
-        float next = sum[h + C_RUN - 1];
-        if (o >= out_channels || row >= out_height || column >= out_width) continue;
+    for (int h = 0; h < C_COUNT; h += C_RUN) {
+      int o = o_warp + 16 * m + C_ROW(lane, h), column = tile_x + warp_x * COLUMNS + C_COLUMN(lane, h);
+      if (o >= out_channels || column >= out_width) continue;
 #if STORE_DEPTH
-        // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d.
-        __global float *to = y + ((ulong)n * (y_channels / 4) + o / 4) * 4 * y_plane +
-                             (ulong)(2 * row + ((o >> 1) & 1)) * 2 * out_width + 2 * column + (o & 1);
-        to[0] = accumulate ? to[0] + sum[h] : sum[h];
-        if (C_RUN == 2 && column + 1 < out_width) to[2] = accumulate ? to[2] + next : next;
+      // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d.
+      __global float *to = y + ((ulong)n * (y_channels / 4) + o / 4) * 4 * y_plane +
+                           (ulong)(2 * y_row + ((o >> 1) & 1)) * 2 * out_width + 2 * column + (o & 1);
+      const int down = 4 * out_width, right = 2;
 #else
-        __global float *to = y + ((ulong)n * y_channels + y_first + o) * y_plane + (ulong)row * out_width + column;
-        // Rows of an even number of columns are aligned to pairs.
-        if (C_RUN == 2 && (out_width & 1) == 0) {
-          __global float2 *pair = (__global float2 *)to;
-          float2 v = (float2)(sum[h], next);
-          *pair = accumulate ? *pair + v : v;
-        } else {
-          to[0] = accumulate ? to[0] + sum[h] : sum[h];
-          if (C_RUN == 2 && column + 1 < out_width) to[1] = accumulate ? to[1] + next : next;
-        }
+      __global float *to = y + ((ulong)n * y_channels + y_first + o) * y_plane + (ulong)y_row * out_width + column;
+      const int down = out_width, right = 1;
 #endif
+      int both = C_RUN == 2 && column + 1 < out_width;
+#pragma unroll
+      for (int i = 0; i < N_TILES; i++) {
+        float sum[C_COUNT] = C_LIST(sums[m][i]);
+        if (i < rows) {
+          if (pairs) {
+            float2 v = (float2)(sum[h], sum[h + C_RUN - 1]);
+            __global float2 *pair = (__global float2 *)to;
+            *pair = accumulate ? *pair + v : v;
+          } else {
+            to[0] = accumulate ? to[0] + sum[h] : sum[h];
+            if (both) to[right] = accumulate ? to[right] + sum[h + C_RUN - 1] : sum[h + C_RUN - 1];
+          }
+        }
+        to += down;
       }
     }
   }

@@ -11,7 +11,7 @@
 // bf16 numbers holds the same pixel of two tiles, one after the other: no shift by a tap parts them, and both forms have the same
 // loads. Channels are 32 / COLUMNS words apart modulo 32: the channels and words that 32 items load are in 32 banks.
 //
-// Macros: those of conv2d_matrix.clh and matrix.clh; Z_MODE view of dz; M_TILES, N_TILES, C_WARPS; TILE_H, a
+// Macros: those of conv2d_gpu.clh and matrix.clh; Z_MODE view of dz; M_TILES, N_TILES, C_WARPS; TILE_H, a
 // multiple of SHARES.
 // z_stage: [part][output channel][pixel]; x_stage: [part][input channel][row][column].
 // LINT: -DX1_MODE=2 -DZ_MODE=4
@@ -20,7 +20,7 @@
 // LINT: -DMATRIX=1 -DZ_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DZ_MODE=4 -DELEMENT=2
-#include "conv2d_matrix.clh"
+#include "conv2d_gpu.clh"
 #include "matrix.clh"
 #ifndef Z_MODE
 #define Z_MODE VIEW_PLAIN
@@ -50,6 +50,20 @@
 #define APART (32 / COLUMNS)
 #define Z_PLANE (PIXELS + APART)
 #define X_PLANE ((PATCH_H * PATCH_W + 31 - APART) / 32 * 32 + APART)
+// Elements of a tile's channel that an item stages, and channels that a warp asks for at a time: what is on its way takes registers
+// beside the sums.
+#define Z_PLACES ((PIXELS + MATRIX_LANES - 1) / MATRIX_LANES)
+#define X_PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
+#ifndef ON_THE_WAY
+#define ON_THE_WAY (VALUES == 2 ? 24 : 32)
+#endif
+#define CHANNELS_AT_ONCE(loads, channels)             \
+  (8 * (loads) <= ON_THE_WAY && (channels) % 8 == 0   ? 8 \
+   : 4 * (loads) <= ON_THE_WAY && (channels) % 4 == 0 ? 4 \
+   : 2 * (loads) <= ON_THE_WAY && (channels) % 2 == 0 ? 2 \
+                                                      : 1)
+#define Z_AT_ONCE CHANNELS_AT_ONCE(VALUES *Z_PLACES *(Z_MODE >= VIEW_NORMALIZED_GRADIENT ? 2 : 1), O_TILE / 4)
+#define X_AT_ONCE CHANNELS_AT_ONCE(VALUES *X_PLACES, C_TILE / 4)
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))
 __kernel void conv2d_matrix_weight_gradient(
@@ -60,8 +74,8 @@ __kernel void conv2d_matrix_weight_gradient(
     int x0_channels, int x1_channels, int in_height, int in_width, int out_height, int out_width, int pad_y, int pad_x,
     int tiles, int slices, int o_groups, int c_groups, __local uint *restrict z_stage, __local uint *restrict x_stage) {
   MATRIX_MEMORY
-  int item = get_local_id(0), lane = item & (MATRIX_LANES - 1), stage_lane = item & (STAGE_LANES - 1);
-  int c_warp = item / MATRIX_LANES & (C_WARPS - 1), share = item / MATRIX_LANES / C_WARPS;
+  int item = get_local_id(0), lane = item & (MATRIX_LANES - 1), warp = item / MATRIX_LANES;
+  int c_warp = warp & (C_WARPS - 1), share = warp / C_WARPS;
   int in_channels = x0_used + (X1_MODE >= 0 ? x1_channels : 0);
   // Groups side by side share a slice's pixels.
   int group = get_group_id(0), rest = group / c_groups;
@@ -85,56 +99,104 @@ __kernel void conv2d_matrix_weight_gradient(
   const __local uint *x_from = x_stage + (c_warp * C_WARP + B_COLUMN(lane)) * X_PLANE + B_WORD(lane, 0);
 
   for (int tile = first; tile < last; tile += VALUES) {
-    // Where the tiles of a word's numbers are; beyond the slice's last there is none.
-    int image[VALUES], tile_y[VALUES], tile_x[VALUES];
-#pragma unroll
+    // The tiles of a word's numbers, and an item's elements of them; beyond the slice's last there is none.
+    int image[VALUES], z_places[VALUES][Z_PLACES], x_places[VALUES][X_PLACES];
+#pragma unroll UNROLL
     for (int v = 0; v < VALUES; v++) {
-      int tile_row = (tile + v) / tiles_x;
+      int at = min(tile + v, last - 1), there = tile + v < last;
+      int tile_row = at / tiles_x;
       image[v] = tile_row / tiles_y;
-      tile_x[v] = (tile + v - tile_row * tiles_x) * TILE_W, tile_y[v] = (tile_row - image[v] * tiles_y) * TILE_H;
+      int tile_x = (at - tile_row * tiles_x) * TILE_W, tile_y = (tile_row - image[v] * tiles_y) * TILE_H;
+#pragma unroll UNROLL
+      for (int k = 0; k < Z_PLACES; k++) {
+        int e = lane + k * MATRIX_LANES;
+        z_places[v][k] = there ? channel_place(Z_MODE, tile_y + e / TILE_W, tile_x + e % TILE_W, out_height, out_width) : -1;
+      }
+#pragma unroll UNROLL
+      for (int k = 0; k < X_PLACES; k++) {
+        int e = lane + k * MATRIX_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
+        x_places[v][k] =
+            there ? X_PLACE(tile_y - pad_y + p * DILATION + i, tile_x - pad_x + q * DILATION + j) : -1;
+      }
     }
     // Everyone has read the last tile.
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int o = item / STAGE_LANES; o < O_TILE; o += MATRIX_ITEMS / STAGE_LANES) {
-      channel from, shifted;
-      int there = o_begin + o < z_used;
-      ulong plane = (ulong)out_height * out_width, jump = (ulong)(image[VALUES - 1] - image[0]) * z_channels * plane;
-      if (there) channel_find(&from, Z_MODE, z, z_table, z_aux, image[0], z_first + o_begin + o, z_channels, plane);
-      for (int i = 0; i < TILE_H; i++) {
-        float value[2] = {0.0f, 0.0f};
-#pragma unroll
-        for (int v = 0; v < VALUES; v++)
-          if (there && tile + v < last) {
-            channel_shift(&shifted, &from, v * jump);
-            value[v] = channel_element(Z_MODE, &shifted, z_first + o_begin + o, tile_y[v] + i, tile_x[v] + stage_lane,
-                                       out_height, out_width);
+    ulong z_plane = (ulong)out_height * out_width, x_plane = (ulong)in_height * in_width;
+#pragma unroll 1
+    for (int o = warp; o < O_TILE; o += 4 * Z_AT_ONCE) {
+      channel from[Z_AT_ONCE];
+      float data[Z_AT_ONCE][VALUES][Z_PLACES], aux[Z_AT_ONCE][VALUES][Z_PLACES];
+#pragma unroll UNROLL
+      for (int m = 0; m < Z_AT_ONCE; m++) {
+        // Beyond the last channel the last is read: those sums are not written.
+        int c = min(o_begin + o + 4 * m, z_used - 1);
+        channel_find(&from[m], Z_MODE, z, z_table, z_aux, image[0], z_first + c, z_channels, z_plane, out_width);
+#pragma unroll UNROLL
+        for (int v = 0; v < VALUES; v++) {
+          ulong beyond = (ulong)(image[v] - image[0]) * z_channels * z_plane;
+#pragma unroll UNROLL
+          for (int k = 0; k < Z_PLACES; k++) {
+            data[m][v][k] = from[m].data[beyond + max(z_places[v][k], 0)];
+            aux[m][v][k] = channel_aux(Z_MODE, &from[m], z_places[v][k], beyond);
           }
-        uint2 words = to_words(value[0], value[1]);
-        z_stage[o * Z_PLANE + i * TILE_W + stage_lane] = words.s0;
-        if (PARTS == 2) z_stage[(O_TILE + o) * Z_PLANE + i * TILE_W + stage_lane] = words.s1;
+        }
       }
+#pragma unroll UNROLL
+      for (int m = 0; m < Z_AT_ONCE; m++)
+#pragma unroll UNROLL
+        for (int k = 0; k < Z_PLACES; k++) {
+          int e = lane + k * MATRIX_LANES;
+          float value[VALUES];
+#pragma unroll UNROLL
+          for (int v = 0; v < VALUES; v++) {
+            value[v] = view1(Z_MODE, from[m].view, data[m][v][k], aux[m][v][k]);
+            if (z_places[v][k] < 0) value[v] = 0.0f;
+          }
+          uint2 words = to_words(value[0], value[VALUES - 1]);
+          __local uint *to = z_stage + (o + 4 * m) * Z_PLANE + e;
+          if (e < PIXELS) {
+            to[0] = words.s0;
+            if (PARTS == 2) to[O_TILE * Z_PLANE] = words.s1;
+          }
+        }
     }
-    for (int c = item / STAGE_LANES; c < C_TILE; c += MATRIX_ITEMS / STAGE_LANES) {
-      channel from, shifted;
-      int there = c_begin + c < in_channels;
-      ulong jump = 0;
-      if (there) {
-        X_FIND(from, image[0], c_begin + c)
-        jump = (ulong)(image[VALUES - 1] - image[0]) * X_CHANNELS(from) * ((ulong)in_height * in_width);
-      }
-      for (int e = stage_lane; e < PATCH_H * PATCH_W; e += STAGE_LANES) {
-        int i = e / PATCH_W, j = e - i * PATCH_W;
-        float value[2] = {0.0f, 0.0f};
-#pragma unroll
-        for (int v = 0; v < VALUES; v++)
-          if (there && tile + v < last) {
-            channel_shift(&shifted, &from, v * jump);
-            value[v] = X_ELEMENT(shifted, c_begin + c, tile_y[v] - pad_y + p * DILATION + i,
-                                 tile_x[v] - pad_x + q * DILATION + j);
+#pragma unroll 1
+    for (int c_first = warp; c_first < C_TILE; c_first += 4 * X_AT_ONCE) {
+      channel from[X_AT_ONCE];
+      float data[X_AT_ONCE][VALUES][X_PLACES], aux[X_AT_ONCE][VALUES][X_PLACES];
+#pragma unroll UNROLL
+      for (int m = 0; m < X_AT_ONCE; m++) {
+        int c = min(c_begin + c_first + 4 * m, in_channels - 1);
+        X_FIND(from[m], image[0], c)
+#pragma unroll UNROLL
+        for (int v = 0; v < VALUES; v++) {
+          ulong beyond = (ulong)(image[v] - image[0]) * X_CHANNELS(c) * x_plane;
+#pragma unroll UNROLL
+          for (int k = 0; k < X_PLACES; k++) {
+            data[m][v][k] = from[m].data[beyond + max(x_places[v][k], 0)];
+            aux[m][v][k] = X_AUX(from[m], c, x_places[v][k], beyond);
           }
-        uint2 words = to_words(value[0], value[1]);
-        x_stage[c * X_PLANE + e] = words.s0;
-        if (PARTS == 2) x_stage[(C_TILE + c) * X_PLANE + e] = words.s1;
+        }
+      }
+#pragma unroll UNROLL
+      for (int m = 0; m < X_AT_ONCE; m++) {
+        int c = c_begin + c_first + 4 * m;
+#pragma unroll UNROLL
+        for (int k = 0; k < X_PLACES; k++) {
+          int e = lane + k * MATRIX_LANES;
+          float value[VALUES];
+#pragma unroll UNROLL
+          for (int v = 0; v < VALUES; v++) {
+            value[v] = X_VIEW(from[m], c, data[m][v][k], aux[m][v][k]);
+            if (x_places[v][k] < 0) value[v] = 0.0f;
+          }
+          uint2 words = to_words(value[0], value[VALUES - 1]);
+          __local uint *to = x_stage + (c_first + 4 * m) * X_PLANE + e;
+          if (e < PATCH_H * PATCH_W) {
+            to[0] = words.s0;
+            if (PARTS == 2) to[C_TILE * X_PLANE] = words.s1;
+          }
+        }
       }
     }
     barrier(CLK_LOCAL_MEM_FENCE);

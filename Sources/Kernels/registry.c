@@ -38,9 +38,6 @@ static const char conv2d_winograd_reduce[] = {
 static const char matrix[] = {
 #embed "matrix.clh"
     , 0};
-static const char conv2d_matrix_shared[] = {
-#embed "conv2d_matrix.clh"
-    , 0};
 static const char conv2d_matrix[] = {
 #embed "conv2d_matrix.cl"
     , 0};
@@ -126,7 +123,6 @@ static const struct {
     {"conv2d_gpu_weight_gradient.cl", conv2d_gpu_weight_gradient},
     {"conv2d_winograd_reduce.cl", conv2d_winograd_reduce},
     {"matrix.clh", matrix},
-    {"conv2d_matrix.clh", conv2d_matrix_shared},
     {"conv2d_matrix.cl", conv2d_matrix},
     {"conv2d_matrix_pack.cl", conv2d_matrix_pack},
     {"conv2d_matrix_weight_gradient.cl", conv2d_matrix_weight_gradient},

@@ -125,6 +125,12 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "the first group's weights for all", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
       ("(ulong)group * in_channels * TAPS * O_VECTORS", "0")),
     Mutation(
+      "a patch's later elements at the first's place", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      ("(k_begin + k) * STAGE_LANES, i", "k * STAGE_LANES, i")),
+    Mutation(
+      "four channels' pixels one channel's", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
+      ("4 * unit + (stage_lane & 3)", "4 * unit + (stage_lane & 2)")),
+    Mutation(
       "a row beyond the plane read", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .gpu,
       ("row >= height", "row > height")),
     Mutation(
@@ -132,7 +138,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("(c) - x0_used, x1_channels", "0, x1_channels")),
     Mutation(
       "a depth's row by its column", in: "conv2d_gpu.clh", caughtBy: "transposed_convolution/", as: .nvidia,
-      ("2 * row + ((c >> 1) & 1)", "2 * row + (c & 1)")),
+      ("((c >> 1) & 1) * 2 * width", "(c & 1) * 2 * width")),
     Mutation(
       "a branch's rows taken for the first's", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
       ("dw[first + i]", "dw[i]")),
@@ -159,13 +165,19 @@ public struct Mutation: Sendable, CustomStringConvertible {
       precision: .tf32, ("* PATCH_W + b * DILATION", "* PATCH_W")),
     Mutation(
       "channels beyond the last step's", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated, precision: .bf16,
-      ("VALUES == 2 && c + 1 < in_channels", "VALUES == 2")),
+      ("* VALUES + v, in_channels - 1)", "* VALUES + v, in_channels)")),
     Mutation(
       "a half of the last pair left unwritten", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated,
-      precision: .tf32, ("to[0] = accumulate ? to[0] + sum[h] : sum[h];\n          if", "if")),
+      precision: .tf32, ("both = C_RUN == 2 && column + 1 < out_width", "both = C_RUN == 2 && column + 2 < out_width")),
     Mutation(
       "a pair's second tile of another slice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/",
-      as: .emulated, precision: .bf16, ("there && tile + v < last", "there && tile + v < tiles")),
+      as: .emulated, precision: .bf16, ("there = tile + v < last", "there = tile + v < tiles")),
+    Mutation(
+      "a patch's last elements not staged", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated, precision: .tf32,
+      ("if (e < PATCH_H * PATCH_W)", "if (e < PATCH_H * PATCH_W - 1)")),
+    Mutation(
+      "an image's pair read from the first", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/", as: .emulated,
+      precision: .bf16, ("ulong beyond = (ulong)(image[v] - image[0]) * X_CHANNELS(c) * x_plane", "ulong beyond = 0")),
     Mutation(
       "a shared row summed twice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/", as: .emulated,
       precision: .tf32, ("int i = row + share;", "int i = row;")),

@@ -26,9 +26,10 @@ struct MatrixTile {
     self.kernel = kernel
     self.dilation = dilation
     self.form = form
-    channelTiles = outChannels > 16 ? 2 : 1
-    channelWarps = outChannels > 32 ? 2 : 1
-    columnWarps = (outChannels > 32 ? 16 : 32) / form.columns
+    // With two parts the patch of a wide tile and its fragments want more registers than there are.
+    channelWarps = outChannels > (form.parts == 2 ? 16 : 32) ? 2 : 1
+    channelTiles = outChannels > 16 * channelWarps ? 2 : 1
+    columnWarps = (channelWarps == 2 ? 16 : 32) / form.columns
     let height = Self.rows * (4 / (channelWarps * columnWarps))
     let width = form.columns * columnWarps
     func stepBytes(_ window: Int) -> Int {
