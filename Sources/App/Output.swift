@@ -44,6 +44,12 @@ struct JSONOutput {
     try write(Data(values.map { try Self.encoder.encode($0) }.joined(separator: Data("\n".utf8))))
   }
 
+  /// The last of `values` on standard output, all of them in a file: for work that may be cut off, after each of its parts.
+  func writeGrown(_ values: [some Encodable]) throws {
+    try writeLines(takesStandardOutput ? Array(values.suffix(1)) : values)
+    flushOutput()
+  }
+
   private static var encoder: JSONEncoder {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

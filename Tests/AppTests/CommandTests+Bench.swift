@@ -51,6 +51,35 @@ extension CommandTests {
     #expect(said.dropFirst().allSatisfy { $0.contains("\"seconds\":") && $0.contains("\"device\":\"cpu\"") }, "\(said)")
   }
 
+  /// Lines come as operations are timed, so that a run that is cut off leaves what it had.
+  @Test func benchOpsSaysEachLineAtOnce() throws {
+    let process = Process()
+    let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
+    process.executableURL = program
+    process.arguments = [
+      "bench", "ops", "--patch", "32", "--base", "4", "--device", "cpu", "--runs", "1000000", "--seconds", "0.3", "--json", "-",
+    ]
+    let out = Pipe()
+    process.standardOutput = out
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let reading = out.fileHandleForReading
+    var said = Data()
+    while !said.contains(UInt8(ascii: "\n")) {
+      let more = reading.availableData
+      guard !more.isEmpty else { break }
+      said += more
+    }
+    kill(process.processIdentifier, SIGKILL)
+    said += reading.readDataToEndOfFile()
+    process.waitUntilExit()
+    let lines = String(decoding: said, as: UTF8.self).split(separator: "\n")
+    let first = try #require(lines.first.map { try JSONSerialization.jsonObject(with: Data($0.utf8)) } as? [String: Any])
+    #expect(first["benchmark"] as? String == "operation")
+    // All are a hundred.
+    #expect(lines.count < 10)
+  }
+
   @Test func benchOpsTimesEachShapeOnce() throws {
     let size = ["--patch", "32", "--base", "4", "--device", "cpu", "--runs", "3", "--seconds", "0.01", "--json", "-"]
     let pools = try lines(try run(["bench", "ops", "--filter", "max_pool"] + size))

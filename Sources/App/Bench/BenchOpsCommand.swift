@@ -32,8 +32,7 @@ struct BenchOpsCommand: ParsableCommand {
       let error = try ConvolutionError(on: backend)
       output.say(error.description)
       var lines: [BenchOperation] = []
-      for (size, operations) in work { lines += try measure(operations, size, backend, roof, error, output) }
-      try output.writeLines(lines)
+      for (size, operations) in work { try measure(operations, size, backend, roof, error, output, &lines) }
     }
   }
 
@@ -49,10 +48,10 @@ struct BenchOpsCommand: ParsableCommand {
 
   private func measure(
     _ operations: [OperationBenchmark], _ size: BenchSize.Values, _ backend: any Backend, _ roof: Roof, _ error: ConvolutionError,
-    _ output: JSONOutput
-  ) throws -> [BenchOperation] {
+    _ output: JSONOutput, _ lines: inout [BenchOperation]
+  ) throws {
     output.say("\n\(size.description): median, p90, a step's runs")
-    var lines: [BenchOperation] = []
+    let first = lines.count
     for operation in operations {
       let timing = try operation.measure(on: backend, runs: runs, seconds: seconds)
       let line = BenchOperation(operation, timing, roof, error, size, backend)
@@ -63,12 +62,11 @@ struct BenchOpsCommand: ParsableCommand {
         \(giga(Double(operation.cost.flops), per: timing.median)) GFLOP/s  \
         \(giga(Double(operation.cost.bytes), per: timing.median)) GB/s  \(percent(line.roof_fraction)) of the \(line.bound) roof
         """)
-      flushOutput()
       lines.append(line)
+      try output.writeGrown(lines)
     }
-    let sum = lines.reduce(0) { $0 + $1.seconds_median * Double($1.occurrences) }
+    let sum = lines[first...].reduce(0) { $0 + $1.seconds_median * Double($1.occurrences) }
     output.say("medians times runs: \(decimals(sum)) s")
-    return lines
   }
 }
 
