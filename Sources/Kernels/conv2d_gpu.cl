@@ -82,7 +82,7 @@ __kernel void conv2d_gpu_tile(__global float *restrict y, const __global float *
         for (int k_begin = 0; k_begin < PLACES; k_begin += AT_ONCE) {
           // Where the elements are, in a plane and in the patch.
           int places[AT_ONCE], at[AT_ONCE];
-#pragma unroll
+#pragma unroll STAGE_UNROLL
           for (int k = 0; k < AT_ONCE; k++) {
             int e = (lane & (STAGE_LANES - 1)) + (k_begin + k) * STAGE_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
             places[k] = X_PLACE(y_begin + i, x_begin + j);
@@ -93,12 +93,12 @@ __kernel void conv2d_gpu_tile(__global float *restrict y, const __global float *
             channel from;
             float data[AT_ONCE], aux[AT_ONCE];
             X_FIND(from, n, c_begin + c)
-#pragma unroll
+#pragma unroll STAGE_UNROLL
             for (int k = 0; k < AT_ONCE; k++) {
               data[k] = from.data[max(places[k], 0)];
               aux[k] = X_AUX(from, c_begin + c, places[k], 0);
             }
-#pragma unroll
+#pragma unroll STAGE_UNROLL
             for (int k = 0; k < AT_ONCE; k++) {
               float v = X_VIEW(from, c_begin + c, data[k], aux[k]);
               if (at[k] >= 0) patch[c * PATCH_H * PITCH + at[k]] = places[k] < 0 ? 0.0f : v;

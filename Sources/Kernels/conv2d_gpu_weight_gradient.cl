@@ -96,7 +96,7 @@ __kernel void conv2d_gpu_weight_gradient(
 #pragma unroll 1
     for (int k_begin = 0; k_begin < Z_PLACES; k_begin += Z_AT_ONCE) {
       int places[Z_AT_ONCE];
-#pragma unroll
+#pragma unroll STAGE_UNROLL
       for (int k = 0; k < Z_AT_ONCE; k++) {
         int pixel = stage_lane / 4 + (k_begin + k) * STAGE_PIXELS, i = pixel / TILE_W, j = pixel - i * TILE_W;
         places[k] = channel_place(Z_MODE, tile_y + i, tile_x + j, out_height, out_width);
@@ -108,12 +108,12 @@ __kernel void conv2d_gpu_weight_gradient(
         // Beyond the last channel the last is read: those sums are not written.
         channel_find(&from, Z_MODE, z, z_table, z_aux, n, z_first + min(o_begin + o, z_used - 1), z_channels,
                      (ulong)out_height * out_width, out_width);
-#pragma unroll
+#pragma unroll STAGE_UNROLL
         for (int k = 0; k < Z_AT_ONCE; k++) {
           data[k] = from.data[max(places[k], 0)];
           aux[k] = channel_aux(Z_MODE, &from, places[k], 0);
         }
-#pragma unroll
+#pragma unroll STAGE_UNROLL
         for (int k = 0; k < Z_AT_ONCE; k++) {
           int pixel = stage_lane / 4 + (k_begin + k) * STAGE_PIXELS;
           float v = view1(Z_MODE, from.view, data[k], aux[k]);
@@ -126,7 +126,7 @@ __kernel void conv2d_gpu_weight_gradient(
     for (int k_begin = 0; k_begin < X_PLACES; k_begin += X_AT_ONCE) {
       // Where the elements are, in a plane and in the patch.
       int places[X_AT_ONCE], at[X_AT_ONCE];
-#pragma unroll
+#pragma unroll STAGE_UNROLL
       for (int k = 0; k < X_AT_ONCE; k++) {
         int e = stage_lane + (k_begin + k) * STAGE_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
         places[k] = X_PLACE(y_begin + i, x_begin + j);
@@ -138,12 +138,12 @@ __kernel void conv2d_gpu_weight_gradient(
         float data[X_AT_ONCE], aux[X_AT_ONCE];
         int channel_read = min(c_begin + c, in_channels - 1);
         X_FIND(from, n, channel_read)
-#pragma unroll
+#pragma unroll STAGE_UNROLL
         for (int k = 0; k < X_AT_ONCE; k++) {
           data[k] = from.data[max(places[k], 0)];
           aux[k] = X_AUX(from, channel_read, places[k], 0);
         }
-#pragma unroll
+#pragma unroll STAGE_UNROLL
         for (int k = 0; k < X_AT_ONCE; k++) {
           float v = X_VIEW(from, channel_read, data[k], aux[k]);
           if (at[k] >= 0) x_stage[c * X_PLANE + at[k]] = places[k] < 0 ? 0.0f : v;
