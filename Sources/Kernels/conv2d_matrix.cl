@@ -23,6 +23,8 @@
 // LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DX0_MODE=4 -DELEMENT=2
+// LINT: -DLAYOUT=3 -DX0_MODE=4 -DN_TILES=2 -DELEMENT=1
+// LINT: -DMATRIX=3 -DX1_MODE=2 -DN_TILES=2 -DPARTS=2 -target spir64
 #include "conv2d_gpu.clh"
 #include "matrix.clh"
 #ifndef M_TILES
@@ -55,7 +57,7 @@
 #define PLANE ((PATCH_H * PATCH_W + 31 - COLUMNS) / 32 * 32 + COLUMNS)
 #endif
 
-__attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))
+__attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
 __kernel void conv2d_matrix_tile(__global float *restrict y, const __global float *restrict x0,
                                  const __global float *restrict x0_table, const __global float *restrict x0_aux,
                                  const __global float *restrict x1, const __global float *restrict x1_table,

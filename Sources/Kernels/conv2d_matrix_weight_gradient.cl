@@ -20,6 +20,8 @@
 // LINT: -DMATRIX=1 -DZ_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DZ_MODE=4 -DELEMENT=2
+// LINT: -DLAYOUT=3 -DZ_MODE=4 -DWINDOW=1 -DPARTS=2
+// LINT: -DMATRIX=3 -DX1_MODE=2 -DWINDOW=1 -DELEMENT=1 -target spir64
 #include "conv2d_gpu.clh"
 #include "matrix.clh"
 #ifndef Z_MODE
@@ -65,7 +67,7 @@
 #define Z_AT_ONCE CHANNELS_AT_ONCE(VALUES *Z_PLACES *(Z_MODE >= VIEW_NORMALIZED_GRADIENT ? 2 : 1), O_TILE / 4)
 #define X_AT_ONCE CHANNELS_AT_ONCE(VALUES *X_PLACES, C_TILE / 4)
 
-__attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))
+__attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
 __kernel void conv2d_matrix_weight_gradient(
     __global float *restrict partial, const __global float *restrict z, const __global float *restrict z_table,
     const __global float *restrict z_aux, const __global float *restrict x0, const __global float *restrict x0_table,

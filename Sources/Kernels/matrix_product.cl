@@ -7,9 +7,12 @@
 // LINT: -DMATRIX=1 -DELEMENT=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DELEMENT=2
 // LINT: -DLAYOUT=2 -DELEMENT=1 -DPARTS=2
+// LINT: -DLAYOUT=3
+// LINT: -DLAYOUT=3 -DELEMENT=1 -DPARTS=2
+// LINT: -DMATRIX=3 -DPARTS=2 -target spir64
 #include "matrix.clh"
 
-__attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))
+__attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
 __kernel void matrix_product_probe(__global float *restrict y, const __global float *restrict a, const __global float *restrict b,
                                    int k) {
   MATRIX_MEMORY

@@ -37,6 +37,14 @@ import Testing
     #expect(try OpenCLBackend(device, as: .amdEmulated, precision: .tf32).traits.arithmetic == .fp32)
   }
 
+  /// And with Intel's.
+  @Test(arguments: Precision.allCases) func convolutionsAsOnIntelsMatrixUnits(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .intelEmulated, precision: precision)
+    #expect(backend.traits.arithmetic == precision)
+    try check(Catalogue.quick.filter { $0.operation.hasSuffix("convolution") || $0.operation == "matrix_product" }, on: backend)
+  }
+
   /// A training step's gradients and ten steps' losses, on each device against Double.
   @Test(arguments: NetworkCase.all) func wholeNetworkOnEveryDevice(_ network: NetworkCase) throws {
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")

@@ -62,6 +62,7 @@ import Testing
     #expect(split("opencl:0:0@nvidia") == ["opencl:0:0", "nvidia"])
     #expect(split("opencl@nvidia-emulated") == ["opencl", "nvidia-emulated"])
     #expect(split("opencl@amd-emulated") == ["opencl", "amd-emulated"])
+    #expect(split("opencl@intel-emulated") == ["opencl", "intel-emulated"])
     #expect(split("opencl@amd-matrix") == ["opencl@amd-matrix", nil])
     // A processor's name.
     #expect(split("xeon cpu @ 2.20ghz") == ["xeon cpu @ 2.20ghz", nil])

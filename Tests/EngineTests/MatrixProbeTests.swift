@@ -8,10 +8,14 @@ import Testing
   private func device() throws -> OpenCLDevice { try #require(OpenCLDevice.all().first, "no OpenCL device was found") }
 
   @Test func anotherCompilerIsRefused() throws {
-    for (kernels, vendor) in zip(KernelChoice.matrix, ["NVIDIA", "AMD"]) {
+    let reasons = [
+      "its compiler is not NVIDIA's", "its compiler is not AMD's", "it has no cl_intel_subgroup_matrix_multiply_accumulate_tf32",
+    ]
+    #expect(KernelChoice.matrix.count == reasons.count)
+    for (kernels, reason) in zip(KernelChoice.matrix, reasons) {
       let found = MatrixProbe.ask(try device(), kernels)
       #expect(found.units == .none)
-      #expect(found.reason == "its compiler is not \(vendor)'s")
+      #expect(found.reason == reason)
     }
   }
 
@@ -34,6 +38,9 @@ import Testing
     (.amdEmulated, "C_COLUMN(lane, i) (4 * ((lane) >> 4) + (i))", "C_COLUMN(lane, i) (((lane) >> 4) + 4 * (i))", "fp32 is off by"),
     (.amdEmulated, "return MFMA(b.s1, a.s1, c);", "return c;", "fp32 is off by"),
     (.amdEmulated, "return MFMA(b, a, c);", "return MFMA(a, b, c);", "fp32-fast is off by"),
+    (.intelEmulated, "A_ROW(lane, r) (((lane) >> 3) + 2 * (r))", "A_ROW(lane, r) (8 * ((lane) >> 3) + (r))", "fp32 is off by"),
+    (.intelEmulated, "MAD(c.hi, a.hi, b)", "MAD(c.hi, a.lo, b)", "fp32 is off by"),
+    (.intelEmulated, "uint shift = (get_local_id(0) & 1) * 16", "uint shift = 0", "fp32-fast is off by"),
     (.emulated, "typedef uint4 matrix_a;", "typedef uint5 matrix_a;", "fp32: "),
   ])
   func wrongProductsAreRefused(_ kernels: KernelChoice, _ find: String, _ replace: String, _ words: String) throws {

@@ -31,7 +31,7 @@ public enum DeviceClass: String, CaseIterable, Sendable {
 }
 
 /// Kernels to run on a device instead of its own: a class's, written `nvidia`, or those for its matrix units with the products
-/// in plain OpenCL C, written `nvidia-emulated` or `amd-emulated`.
+/// in plain OpenCL C, written `nvidia-emulated`, `amd-emulated` or `intel-emulated`.
 public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public let deviceClass: DeviceClass
   public let matrixUnits: MatrixUnits
@@ -46,9 +46,12 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public static let gpu = KernelChoice(.gpu)
   public static let emulated = KernelChoice(.nvidia, matrixUnits: .nvidiaEmulated)
   public static let amdEmulated = KernelChoice(.amd, matrixUnits: .amdEmulated)
-  public static let allEmulated = [emulated, amdEmulated]
+  public static let intelEmulated = KernelChoice(.intel, matrixUnits: .intelEmulated)
+  public static let allEmulated = [emulated, amdEmulated, intelEmulated]
   /// With a vendor's own matrix units: for a probe, and for lists of kernels.
-  package static let matrix = [KernelChoice(.nvidia, matrixUnits: .nvidia), KernelChoice(.amd, matrixUnits: .amd)]
+  package static let matrix = [
+    KernelChoice(.nvidia, matrixUnits: .nvidia), KernelChoice(.amd, matrixUnits: .amd), KernelChoice(.intel, matrixUnits: .intel),
+  ]
 
   /// Nil where the words name none.
   public init?(_ words: String) {

@@ -31,8 +31,11 @@ public enum MatrixUnits: Int, CaseIterable, Sendable {
   case nvidia = 1
   /// AMD's `mfma`, the same.
   case amd = 2
+  /// Intel's sub-group matrix extension, the same.
+  case intel = 3
   case nvidiaEmulated = 11
   case amdEmulated = 12
+  case intelEmulated = 13
 
   /// Whose fragments: LAYOUT in matrix.clh. 0 where there are none.
   var layout: Int { rawValue % 10 }
@@ -66,8 +69,10 @@ struct MatrixForm: Sendable {
   }
 
   /// Work-items that share a fragment, and pixels (or input channels) of one.
-  private var lanes: Int { units.layout == MatrixUnits.amd.layout ? 64 : 32 }
-  var columns: Int { units.layout == MatrixUnits.amd.layout ? 16 : 8 }
+  private var lanes: Int { [32, 64, 16][units.layout - 1] }
+  var columns: Int { [8, 16, 16][units.layout - 1] }
+  /// Fragments of sums that an item has registers for: Intel's are of 16 numbers, the others' of 4.
+  var sums: Int { units.layout == MatrixUnits.intel.layout ? (parts == 1 ? 4 : 2) : 36 }
   /// Work-items of a group, four units'.
   var items: Int { 4 * lanes }
   /// Numbers of one operand in a word of 32 bits, so elements of a sum.

@@ -194,6 +194,18 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "an mfma's operands swapped", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
       precision: .fp32Fast, ("return MFMA(b, a, c);", "return MFMA(a, b, c);")),
     Mutation(
+      "rows of a taken by halves, not by turns", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated,
+      precision: .tf32, ("A_ROW(lane, r) (((lane) >> 3) + 2 * (r))", "A_ROW(lane, r) (8 * ((lane) >> 3) + (r))")),
+    Mutation(
+      "the same number of a pair for both items", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated,
+      precision: .bf16, ("uint shift = (get_local_id(0) & 1) * 16", "uint shift = 0")),
+    Mutation(
+      "the first eight rows twice", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated,
+      ("MAD(c.hi, a.hi, b)", "MAD(c.hi, a.lo, b)")),
+    Mutation(
+      "a column of b by turns", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated, precision: .fp32Fast,
+      ("#define B_WORD(lane, r) (r)\n", "#define B_WORD(lane, r) ((r) / 2 + 4 * ((r) & 1))\n")),
+    Mutation(
       "weights packed for 32 lanes", in: "conv2d_matrix_pack.cl", caughtBy: "convolution/", as: .amdEmulated,
       precision: .bf16, ("item & (MATRIX_LANES - 1), at = item / MATRIX_LANES", "item & 31, at = item / 32")),
     Mutation(

@@ -33,10 +33,10 @@ enum MatrixProbe {
   ///   - store: where the answer is kept; nil asks the device each time.
   static func find(_ device: OpenCLDevice, store: KernelStore?) -> MatrixFinding {
     guard let kernels = KernelChoice.matrix.first(where: { $0.deviceClass == device.deviceClass }) else {
-      return MatrixFinding(.none, "there are kernels for those of NVIDIA's and AMD's GPUs alone")
+      return MatrixFinding(.none, "there are kernels for those of NVIDIA's, AMD's and Intel's GPUs alone")
     }
     let key = Array(
-      (["matrix probe 2", device.platformVersion, device.name, device.deviceVersion, device.driverVersion] + Precision.allCases.map(\.rawValue)
+      (["matrix probe 3", device.platformVersion, device.name, device.deviceVersion, device.driverVersion] + Precision.allCases.map(\.rawValue)
         + ["matrix.clh", "matrix_product.cl", "prelude.clh"].map { ProgramCache.source($0) ?? "" }).joined(separator: "\n").utf8)
     if let kept = store?.binary(for: key).flatMap({ MatrixFinding(text: String(decoding: $0, as: UTF8.self)) }) { return kept }
     let found = ask(device, kernels)
@@ -48,11 +48,16 @@ enum MatrixProbe {
   static func ask(_ device: OpenCLDevice, _ kernels: KernelChoice) -> MatrixFinding {
     do throws(EngineError) {
       let builder = try Builder(device)
-      let (macro, vendor, name) =
-        kernels.matrixUnits == .nvidia ? ("__NV_CL_C_VERSION", "NVIDIA", "mma.sync") : ("__AMDGCN__", "AMD", "mfma")
+      let extensionName = "cl_intel_subgroup_matrix_multiply_accumulate_tf32"
+      let (macro, other, name) =
+        switch kernels.matrixUnits {
+        case .nvidia: ("__NV_CL_C_VERSION", "its compiler is not NVIDIA's", "mma.sync")
+        case .amd: ("__AMDGCN__", "its compiler is not AMD's", "mfma")
+        default: (extensionName, "it has no \(extensionName)", "Intel's sub-group matrix extension")
+        }
       // Another compiler may give up on the whole process where it meets a vendor's instructions.
       guard builder.builds("#ifndef \(macro)\n#error another compiler\n#endif\n__kernel void f(void) {}\n") == nil else {
-        return MatrixFinding(.none, "its compiler is not \(vendor)'s")
+        return MatrixFinding(.none, other)
       }
       let notes = (kernels.matrixUnits == .nvidia ? instructions : []).map { name, body in
         builder.builds("__kernel void f(__global uint *y, __local uint *m) {\n\(body)\n}\n").map { "\(name): refused, \($0)" }
@@ -180,6 +185,6 @@ enum MatrixProbe {
 }
 
 extension OpenCLDevice {
-  /// What is known, or found now, of its matrix units: on an NVIDIA or AMD GPU the first time takes a second.
+  /// What is known, or found now, of its matrix units: on a GPU the first time takes a second.
   public func findMatrixUnits() -> MatrixFinding { MatrixProbe.find(self, store: givesBinaries ? KernelStore.ofUser() : nil) }
 }

@@ -21,6 +21,13 @@ package final class ProgramCache {
     "conv2d_winograd_reduce.cl", "moving_average.cl", "sum_of_squares.cl",
   ]
   static let options = "-cl-std=CL1.2 -cl-kernel-arg-info"
+  /// What kernels for Intel's matrix units are built with beside: twice the registers, for half as many sub-groups at a time. Their
+  /// sums and fragments would otherwise be spilled.
+  static let manyRegisters = " -cl-intel-256-GRF-per-thread"
+
+  private static func options(_ macros: String) -> String {
+    macros.split(separator: " ").contains("-DMATRIX=\(MatrixUnits.intel.rawValue)") ? options + manyRegisters : options
+  }
 
   package typealias SourceEdit = @Sendable (_ file: String, _ text: String) -> String
 
@@ -55,14 +62,14 @@ package final class ProgramCache {
   func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
     if joinsForms, let (forms, index) = ProgramForms.beside(launch.file, launch.defines) {
       let program = try program(
-        launch.file, key: launch.file + " in \(forms.count) forms", options: macros(launch.defines),
+        launch.file, key: launch.file + " in \(forms.count) forms", macros: macros(launch.defines),
         sources: [prelude(), ProgramForms.text(forms, of: text([launch.file]).joined())])
       return try OpenCLKernel(program, function: ProgramForms.name(launch.function, form: index), call)
     }
     // One program of all that need no macros of their own.
     let isShared = Self.shared.contains(launch.file) && launch.defines.allSatisfy { ["LANES", "WIDTH"].contains($0.name) }
     let program = try program(
-      launch.file, key: (isShared ? "shared" : launch.file) + " " + macros(launch.defines), options: macros(launch.defines),
+      launch.file, key: (isShared ? "shared" : launch.file) + " " + macros(launch.defines), macros: macros(launch.defines),
       sources: [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), prelude()]
         + text(isShared ? Self.shared : [launch.file]))
     return try OpenCLKernel(program, function: launch.function, call)
@@ -73,22 +80,24 @@ package final class ProgramCache {
   }
 
   /// - Parameters:
-  ///   - file, options: what an error names.
+  ///   - file: what an error names.
+  ///   - macros: what an error names, and what options follow from.
   ///   - key: of this text in `programs`.
   private func program(
-    _ file: String, key: String, options: String, sources: @autoclosure () throws(EngineError) -> [String]
+    _ file: String, key: String, macros: String, sources: @autoclosure () throws(EngineError) -> [String]
   ) throws(EngineError) -> OpenCLProgram {
     if let known = programs[key] { return known }
     let sources = try sources()
     let name = Array((identity + sources.joined()).utf8)
-    if let kept = kept(name) {
+    let options = Self.options(macros)
+    if let kept = kept(name, options) {
       programs[key] = kept
       return kept
     }
     let program = try OpenCLProgram(context, sources: sources, call)
-    do throws(EngineError) { try build(program) } catch {
+    do throws(EngineError) { try build(program, options) } catch {
       guard case .device(let status, _, _) = error, status.code == CL_BUILD_PROGRAM_FAILURE else { throw error }
-      throw .build(file: file, options: "\(Self.options) \(options)", device: call.device, log: log(program))
+      throw .build(file: file, options: "\(options) \(macros)", device: call.device, log: log(program))
     }
     if let store, let binary = try? program.binary(call), !binary.isEmpty { store.keep(binary, for: name) }
     programs[key] = program
@@ -96,16 +105,16 @@ package final class ProgramCache {
   }
 
   /// A program that an earlier process built; nil where there is none, or the driver does not take it.
-  private func kept(_ name: [UInt8]) -> OpenCLProgram? {
+  private func kept(_ name: [UInt8], _ options: String) -> OpenCLProgram? {
     guard let binary = store?.binary(for: name) else { return nil }
     guard let program = try? OpenCLProgram(context, device: device, binary: binary, call) else { return nil }
-    do throws(EngineError) { try build(program) } catch { return nil }
+    do throws(EngineError) { try build(program, options) } catch { return nil }
     return program
   }
 
-  private func build(_ program: OpenCLProgram) throws(EngineError) {
+  private func build(_ program: OpenCLProgram, _ options: String) throws(EngineError) {
     var device: cl_device_id? = device
-    try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &device, Self.options, nil, nil) }
+    try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &device, options, nil, nil) }
   }
 
   private func log(_ program: OpenCLProgram) -> String {

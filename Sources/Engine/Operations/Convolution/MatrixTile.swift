@@ -14,7 +14,7 @@ struct MatrixTile {
   let chunk: Int
 
   /// A warp's rows: N_TILES.
-  private static let rows = 8
+  fileprivate let rows: Int
   /// NVIDIA's OpenCL gives a group no more; the emulation's own memory comes on top.
   static let localBytes = 48 << 10
   /// Below this a fragment's sixteen channels are mostly padding.
@@ -30,7 +30,8 @@ struct MatrixTile {
     channelWarps = outChannels > (form.parts == 2 ? 16 : 32) ? 2 : 1
     channelTiles = outChannels > 16 * channelWarps ? 2 : 1
     columnWarps = (channelWarps == 2 ? 16 : 32) / form.columns
-    let height = Self.rows * (4 / (channelWarps * columnWarps))
+    rows = min(8, form.sums / channelTiles)
+    let height = rows * (4 / (channelWarps * columnWarps))
     let width = form.columns * columnWarps
     func stepBytes(_ window: Int) -> Int {
       let halo = (window - 1) * dilation
@@ -49,7 +50,7 @@ struct MatrixTile {
 
   var groupChannels: Int { MatrixForm.channels * channelTiles * channelWarps }
   var width: Int { form.columns * columnWarps }
-  var height: Int { Self.rows * (4 / (channelWarps * columnWarps)) }
+  var height: Int { rows * (4 / (channelWarps * columnWarps)) }
   private var planeWords: Int {
     let halo = (window - 1) * dilation
     return Self.plane((height + halo) * (width + halo), form)
@@ -97,7 +98,7 @@ extension TileKernel {
       Launch(
         "conv2d_matrix.cl", "conv2d_matrix_tile",
         defines: tile.defines + [
-          ("DILATION", tile.dilation), ("WINDOW", tile.window), ("M_TILES", tile.channelTiles),
+          ("DILATION", tile.dilation), ("WINDOW", tile.window), ("M_TILES", tile.channelTiles), ("N_TILES", tile.rows),
           ("WARPS_O", tile.channelWarps), ("WARPS_X", tile.columnWarps),
         ] + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
         arguments: operands(scratch) + [

@@ -23,13 +23,14 @@ struct MatrixWeightGradient {
     self.kernel = kernel
     self.form = form
     let inChannels = kernel.inChannels
-    // Nine taps' sums of four sixteens are 144 registers of 255; fragments of two parts leave room for two.
-    let outTiles = min(form.parts == 1 ? 4 : 2, (kernel.z.used + 15) / 16)
+    // Nine taps' sums of four sixteens are 144 registers of 255; fragments of two parts leave room for two. Intel's sub-groups
+    // of 16 have half of that for an item, and a tap to themselves.
+    let outTiles = min(form.parts == 1 && form.sums >= 36 ? 4 : 2, (kernel.z.used + 15) / 16)
     let wanted = inChannels > 2 * form.columns ? 4 : inChannels > form.columns ? 2 : 1
     self.outTiles = outTiles
-    for window in kernel.kernel <= 3 ? [kernel.kernel, 1] : [1] {
+    for window in kernel.kernel <= 3 && kernel.kernel * kernel.kernel * outTiles <= form.sums ? [kernel.kernel, 1] : [1] {
       let warpChannels = window > 1 || inChannels <= 32 ? 8 : inChannels <= 64 ? 16 : 32
-      let inTiles = max(1, warpChannels / form.columns)
+      let inTiles = max(1, min(warpChannels / form.columns, form.sums / (window * window * outTiles)))
       // Four warps' input channels in fragments of sixteen may not fit where two warps' do.
       for inWarps in window > 1 && form.columns > 8 && wanted == 4 ? [4, 2] : [wanted] {
         for height in [4, 2] where height >= 4 / inWarps {
