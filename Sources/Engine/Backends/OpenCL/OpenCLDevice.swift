@@ -67,8 +67,10 @@ public struct OpenCLDevice: Sendable {
   /// The process's first look at devices, which one thread makes while the others wait: PoCL 3.1 sets itself up in it, and
   /// meanwhile tells every other thread that it has no device.
   private static let firstEnumeration: Int = {
-    _ = addedDrivers
-    return enumerate().count
+    HostDescription().whileDescribing {
+      _ = addedDrivers
+      return enumerate().count
+    }
   }()
 
   private static func enumerate() -> [OpenCLDevice] {

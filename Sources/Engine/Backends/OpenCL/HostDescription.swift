@@ -1,0 +1,66 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A description of this machine for PoCL, where it would see but a part of the memory.
+///
+/// PoCL asks hwloc, which adds up what the NUMA nodes in sysfs have. Where a virtual machine is given memory as it needs it, the
+/// nodes list what is there at the moment, though programs may use all that `/proc/meminfo` says; and PoCL refuses to go beyond its sum. There
+/// hwloc reads a description with the whole in it (its variable HWLOC_SYNTHETIC), while devices are first looked for.
+struct HostDescription {
+  var environment = Self.variables
+  var nodes = "/sys/devices/system/node"
+  var caches = "/sys/devices/system/cpu/cpu0/cache"
+  var memory = "/proc/meminfo"
+  var processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+
+  /// A machine in hwloc's words; nil where its own look is right, or a variable of hwloc's says that somebody chose.
+  var text: String? {
+    guard !environment.contains(where: { $0.hasPrefix("HWLOC_") }), let total = HostMemory.bytes("MemTotal:", in: memory) else { return nil }
+    let seen = (0..<1024).lazy.map { HostMemory.bytes("MemTotal:", in: "\(nodes)/node\($0)/meminfo") }
+      .prefix { $0 != nil }.reduce(0) { $0 + $1! }
+    guard seen > 0, seen < total / 4 * 3 else { return nil }
+    // PoCL takes sizes of caches for those of local memory.
+    let third = cache(3).map { " l3:1(size=\($0))" } ?? ""
+    let second = cache(2).map { " l2:\(processors)(size=\($0)) core:1" } ?? " core:\(processors)"
+    return "numa:1(memory=\(total))\(third)\(second) pu:1"
+  }
+
+  /// Makes the first look at devices, with the description where there is one.
+  func whileDescribing<T>(_ look: () -> T) -> T {
+    guard let text else { return look() }
+    setenv("HWLOC_SYNTHETIC", text, 1)
+    // It is this machine, so that threads can be bound to its processors.
+    setenv("HWLOC_THISSYSTEM", "1", 1)
+    defer { for name in ["HWLOC_SYNTHETIC", "HWLOC_THISSYSTEM"] { unsetenv(name) } }
+    return look()
+  }
+
+  private static var variables: [String] {
+    var names: [String] = []
+    var entry = environ
+    while let line = entry.pointee {
+      names.append(String(String(cString: line).prefix { $0 != "=" }))
+      entry += 1
+    }
+    return names
+  }
+
+  /// A cache's size in bytes, of the first processor.
+  private func cache(_ level: Int) -> Int? {
+    for index in 0..<8 {
+      guard let found = Self.firstLine("\(caches)/index\(index)/level") else { return nil }
+      guard found == "\(level)", let size = Self.firstLine("\(caches)/index\(index)/size"), size.hasSuffix("K") else { continue }
+      return Int(size.dropLast()).map { $0 << 10 }
+    }
+    return nil
+  }
+
+  private static func firstLine(_ path: String) -> String? {
+    guard let file = fopen(path, "r") else { return nil }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 64)
+    guard fgets(&line, 64, file) != nil else { return nil }
+    return String(decoding: line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
