@@ -1,4 +1,4 @@
-"""What check-ptx and check-amdgcn share: the kernels that the model launches, and their table in docs/gpu.md."""
+"""What check-ptx, check-amdgcn and check-intel share: the kernels that the model launches, and their table in docs/gpu.md."""
 
 import concurrent.futures
 import datetime
