@@ -7,7 +7,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
   public let file: String
   /// What it replaces, by what; each must occur in the file.
   public let edits: [(find: String, replace: String)]
-  /// Part of the names of the quick cases that are to catch it.
+  /// Part of the names of the cases that are to catch it: one case's, where compiling those before it would take long.
   public let filter: String
   /// The kernels that it is one of, and what they round to.
   public let kernels: KernelChoice
@@ -39,10 +39,10 @@ public struct Mutation: Sendable, CustomStringConvertible {
 
   public static let all: [Mutation] = [
     Mutation(
-      "a dilation off by one", in: "conv2d_stage.clh", caughtBy: "convolution/",
+      "a dilation off by one", in: "conv2d_stage.clh", caughtBy: "convolution/n1_c3_o8_h9_w7_k3_d2_seed1",
       ("(q) * DILATION)", "(q) * (DILATION - (DILATION > 1)))")),
     Mutation(
-      "a tap swapped under GATHER", in: "conv2d_stage.clh", caughtBy: "convolution/",
+      "a tap swapped under GATHER", in: "conv2d_stage.clh", caughtBy: "convolution/n1_c2_o3_h20_w21_k3_d9_seed1",
       ("(((p) * K + (q)) * tap_plane)", "(((q) * K + (p)) * tap_plane)")),
     Mutation(
       "a swapped stride", in: "conv2d.cl", caughtBy: "convolution/",
@@ -60,51 +60,61 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a gradient that isn't added to", in: "conv2d.cl", caughtBy: "convolution/",
       ("bool add = accumulate || c_begin > 0;", "bool add = c_begin > 0;")),
     Mutation(
-      "weights not flipped for the gradient", in: "conv2d_pack.cl", caughtBy: "convolution/", ("(taps - 1 - t)", "t")),
+      "weights not flipped for the gradient", in: "conv2d_pack.cl", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
+      ("(taps - 1 - t)", "t")),
     Mutation(
-      "the halo between two images of a tile not skipped", in: "conv2d_weight_gradient.cl", caughtBy: "convolution/",
+      "the halo between two images of a tile not skipped", in: "conv2d_weight_gradient.cl",
+      caughtBy: "convolution/n3_c9+20_o17+9_h10_w19_k3_d1+2_view-relu+plain_then-relu_seed1",
       ("i = 0, xi += image_staged - rows * PITCH;", "i = 0;")),
     Mutation(
-      "a vector across the edge moved the wrong way", in: "conv2d_stage.clh", caughtBy: "convolution/",
+      "a vector across the edge moved the wrong way", in: "conv2d_stage.clh",
+      caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
       ("lanes + 16 + column - near", "lanes + 16 - column + near")),
     Mutation(
       "a slice of the weight gradient left out", in: "conv2d_reduce.cl", caughtBy: "convolution/",
       ("s < slices; s++", "s < slices - (slices > 1); s++")),
     Mutation(
-      "a sign in Winograd's input transform", in: "conv2d_winograd.clh", caughtBy: "convolution/",
+      "a sign in Winograd's input transform", in: "conv2d_winograd.clh", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
       ("t[2] = d2 - d1", "t[2] = d1 - d2")),
     Mutation(
-      "a point of Winograd's output transform left out", in: "conv2d_winograd.clh", caughtBy: "convolution/",
+      "a point of Winograd's output transform left out", in: "conv2d_winograd.clh",
+      caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
       ("out[2 * i + 1] = s[i][1] - s[i][2] - s[i][3];", "out[2 * i + 1] = s[i][1] - s[i][2];")),
     Mutation(
-      "Winograd's last row left unmasked", in: "conv2d_winograd.cl", caughtBy: "convolution/",
+      "Winograd's last row left unmasked", in: "conv2d_winograd.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
       ("r < 2 && i + r < rows", "r < 2")),
     Mutation(
       "Winograd's weight gradient summed over one tile", in: "conv2d_winograd_weight_gradient.cl",
-      caughtBy: "convolution/", ("tile == first ? acc[b][v] : vload16(v, at) + acc[b][v]", "acc[b][v]")),
+      caughtBy: "convolution/n2_c20_o32_h70_w66_k3_d1_seed1",
+      ("tile == first ? acc[b][v] : vload16(v, at) + acc[b][v]", "acc[b][v]")),
     Mutation(
-      "channels of dz not turned", in: "conv2d_winograd_weight_gradient.cl", caughtBy: "convolution/",
+      "channels of dz not turned", in: "conv2d_winograd_weight_gradient.cl",
+      caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
       ("          transpose16(v);\n", "")),
     Mutation(
       "a patch read before it is staged", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
       ("barrier(CLK_LOCAL_MEM_FENCE);\n\n", "\n\n")),
     Mutation(
-      "a halo a column short", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      "a halo a column short", in: "conv2d_gpu.cl", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .nvidia,
       ("#define PATCH_W (TILE_W + HALO)", "#define PATCH_W (TILE_W + HALO - (HALO > 0))")),
     Mutation(
-      "half a segment left unwritten", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      "half a segment left unwritten", in: "conv2d_gpu.cl", caughtBy: "convolution/n1_c3_o4_h8_w12_k3_d1_twice_seed1",
+      as: .nvidia,
       ("if (count > 4) halves[1]", "if (count > 8) halves[1]")),
     Mutation(
-      "a GPU's gradient that isn't added to", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
+      "a GPU's gradient that isn't added to", in: "conv2d_gpu.cl", caughtBy: "convolution/n1_c3_o4_h8_w12_k3_d1_twice_seed1",
+      as: .gpu,
       ("accumulate ? halves[0] + sums[b].lo : sums[b].lo", "sums[b].lo")),
     Mutation(
       "a column beyond the plane read", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .nvidia,
       ("column >= width", "column > width")),
     Mutation(
-      "a slice's first tile left out", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
+      "a slice's first tile left out", in: "conv2d_gpu_weight_gradient.cl",
+      caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .nvidia,
       ("for (int tile = first;", "for (int tile = first + (last - first > 1);")),
     Mutation(
-      "a row of the weight gradient's window skipped", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/",
+      "a row of the weight gradient's window skipped", in: "conv2d_gpu_weight_gradient.cl",
+      caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
       as: .gpu, ("xi[c * C_LANES * X_PLANE + a * DILATION * PITCH + j + HALO]", "xi[c * C_LANES * X_PLANE + j + HALO]")),
     Mutation(
       "a slice left out of the GPU's sum", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
@@ -119,13 +129,15 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "two of four pixels swapped", in: "conv2d_gpu.cl", caughtBy: "transposed_convolution/", as: .nvidia,
       ("(float2)(even[l], odd[l])", "(float2)(odd[l], even[l])")),
     Mutation(
-      "a single tap's weights turned", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      "a single tap's weights turned", in: "conv2d_gpu.cl", caughtBy: "convolution/n1_c2_o3_h20_w21_k3_d9_seed1", as: .nvidia,
       ("TAPS + p * K + q) * O_VECTORS", "TAPS + q * K + p) * O_VECTORS")),
     Mutation(
-      "the first group's weights for all", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .gpu,
+      "the first group's weights for all", in: "conv2d_gpu.cl",
+      caughtBy: "convolution/n2_c40_o70_h5_w9_k1_d1_view-relu_seed1", as: .gpu,
       ("(ulong)group * in_channels * TAPS * O_VECTORS", "0")),
     Mutation(
-      "a patch's later elements at the first's place", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
+      "a patch's later elements at the first's place", in: "conv2d_gpu.cl",
+      caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .nvidia,
       ("(k_begin + k) * STAGE_LANES, i", "k * STAGE_LANES, i")),
     Mutation(
       "four channels' pixels one channel's", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
@@ -134,19 +146,22 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a row beyond the plane read", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .gpu,
       ("row >= height", "row > height")),
     Mutation(
-      "one channel for all of the second source", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .nvidia,
+      "one channel for all of the second source", in: "conv2d_gpu.clh",
+      caughtBy: "convolution/n1_c4+3_o5_h11_w18_k3_d1_view-relu+plain_seed1", as: .nvidia,
       ("(c) - x0_used, x1_channels", "0, x1_channels")),
     Mutation(
       "a depth's row by its column", in: "conv2d_gpu.clh", caughtBy: "transposed_convolution/", as: .nvidia,
       ("((c >> 1) & 1) * 2 * width", "(c & 1) * 2 * width")),
     Mutation(
-      "a branch's rows taken for the first's", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
+      "a branch's rows taken for the first's", in: "conv2d_gpu_weight_gradient.cl",
+      caughtBy: "convolution/n1_c6_o3+5+2_h9_w10_k3_d1+2+4_view-relu_then-relu_seed1", as: .gpu,
       ("dw[first + i]", "dw[i]")),
     Mutation(
       "an item's inputs as neighbours", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
       ("c_begin + c * C_LANES + c_lane;", "c_begin + c + c_lane * ITEM_C;")),
     Mutation(
-      "a single tap's column forgotten", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .gpu,
+      "a single tap's column forgotten", in: "conv2d_gpu_weight_gradient.cl",
+      caughtBy: "convolution/n1_c2_o3_h20_w21_k3_d9_seed1", as: .gpu,
       ("x_begin = tile_x - pad_x + q * DILATION;", "x_begin = tile_x - pad_x;")),
     Mutation(
       "a fragment's halves swapped", in: "matrix.clh", caughtBy: "convolution/", as: .emulated, precision: .tf32,
@@ -161,25 +176,32 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "what bf16 leaves taken from the wrong number", in: "matrix.clh", caughtBy: "convolution/", as: .emulated,
       precision: .fp32Fast, ("first - as_float(words.s0 << 16)", "first - as_float(words.s0 & 0xffff0000u)")),
     Mutation(
-      "a tap's column forgotten on matrix units", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated,
+      "a tap's column forgotten on matrix units", in: "conv2d_matrix.cl",
+      caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .emulated,
       precision: .tf32, ("* PATCH_W + b * DILATION", "* PATCH_W")),
     Mutation(
-      "channels beyond the last step's", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated, precision: .bf16,
+      "channels beyond the last step's", in: "conv2d_matrix.cl", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
+      as: .emulated, precision: .bf16,
       ("* VALUES + v, in_channels - 1)", "* VALUES + v, in_channels)")),
     Mutation(
-      "a half of the last pair left unwritten", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated,
+      "a half of the last pair left unwritten", in: "conv2d_matrix.cl",
+      caughtBy: "transposed_convolution/n4_c9_o17_h33_w16_seed4", as: .emulated,
       precision: .tf32, ("both = C_RUN == 2 && column + 1 < out_width", "both = C_RUN == 2 && column + 2 < out_width")),
     Mutation(
-      "a pair's second tile of another slice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/",
+      "a pair's second tile of another slice", in: "conv2d_matrix_weight_gradient.cl",
+      caughtBy: "convolution/n1_c3_o8_h9_w7_k3_d2_seed1",
       as: .emulated, precision: .bf16, ("there = tile + v < last", "there = tile + v < tiles")),
     Mutation(
-      "a patch's last elements not staged", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated, precision: .tf32,
+      "a patch's last elements not staged", in: "conv2d_matrix.cl", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
+      as: .emulated, precision: .tf32,
       ("if (e < PATCH_H * PATCH_W)", "if (e < PATCH_H * PATCH_W - 1)")),
     Mutation(
-      "an image's pair read from the first", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/", as: .emulated,
+      "an image's pair read from the first", in: "conv2d_matrix_weight_gradient.cl",
+      caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .emulated,
       precision: .bf16, ("ulong beyond = (ulong)(image[v] - image[0]) * X_CHANNELS(c) * x_plane", "ulong beyond = 0")),
     Mutation(
-      "a shared row summed twice", in: "conv2d_matrix_weight_gradient.cl", caughtBy: "convolution/", as: .emulated,
+      "a shared row summed twice", in: "conv2d_matrix_weight_gradient.cl",
+      caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .emulated,
       precision: .tf32, ("int i = row + share;", "int i = row;")),
     Mutation(
       "a pixel of an mfma's sums taken for the next", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
@@ -209,7 +231,8 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "weights packed for 32 lanes", in: "conv2d_matrix_pack.cl", caughtBy: "convolution/", as: .amdEmulated,
       precision: .bf16, ("item & (MATRIX_LANES - 1), at = item / MATRIX_LANES", "item & 31, at = item / 32")),
     Mutation(
-      "a kernel row not flipped for matrix units", in: "conv2d_matrix_pack.cl", caughtBy: "convolution/", as: .emulated,
+      "a kernel row not flipped for matrix units", in: "conv2d_matrix_pack.cl",
+      caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1", as: .emulated,
       precision: .tf32, ("(TAPS - 1 - t)", "t")),
     Mutation(
       "a sum overwritten while it is read", in: "lanes.clh", caughtBy: "batch_norm/", as: .nvidia,
@@ -221,7 +244,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "half the lanes left out of a sum", in: "lanes.clh", caughtBy: "channel_sum/", as: .gpu,
       ("int count = LANES / 2", "int count = LANES / 4")),
     Mutation(
-      "a lane's elements not apart", in: "lanes.clh", caughtBy: "materialize/", as: .nvidia,
+      "a lane's elements not apart", in: "lanes.clh", caughtBy: "materialize/n4_c6_h127_w65_view-plain_seed9", as: .nvidia,
       ("from[LANES], from[2 * LANES]", "from[1], from[2]")),
     Mutation(
       "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("? total[c] + sum", "? total[c]")),
@@ -248,7 +271,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a group's statistics with the first image's parameters", in: "group_norm.cl", caughtBy: "group_norm/",
       ("first_channel = group % groups * group_channels;", "first_channel = 0;")),
     Mutation(
-      "frozen statistics that move", in: "batch_norm.cl", caughtBy: "batch_norm/",
+      "frozen statistics that move", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h9_w7_relu_frozen_seed1",
       ("to[4] = FROZEN ? 0.0f : ", "to[4] = ")),
     Mutation(
       "the last of equal maxima", in: "max_pool.cl", caughtBy: "max_pool/",
