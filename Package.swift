@@ -52,13 +52,15 @@ let package = Package(
     .target(
       name: "Benchmarks", dependencies: ["Engine", "Randomness"], path: "benchmarks/Sources", swiftSettings: strict),
     .target(
-      name: "Runs", dependencies: ["Engine", "Datasets", "Images", "Randomness", "Slides", "Threads", yams], swiftSettings: strict),
+      name: "Runs", dependencies: ["Engine", "Datasets", "Images", "Randomness", "Slides", "Threads", yams], swiftSettings: strict
+    ),
     .target(
       name: "Reports", dependencies: ["Runs", "Engine", "Datasets", "Images"], swiftSettings: strict),
     .executableTarget(
       name: "App",
       dependencies: [
-        "Engine", "Runs", "Reports", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", "PeerScripts", argumentParser, logging, yams,
+        "Engine", "Runs", "Reports", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", "PeerScripts", argumentParser,
+        logging, yams,
       ],
       swiftSettings: strict),
 

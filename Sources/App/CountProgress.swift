@@ -35,7 +35,8 @@ final class CountProgress: Sendable {
       let width = 24, full = Int(share * 24)
       let bar = "[" + String(repeating: "=", count: full) + String(repeating: " ", count: width - full) + "]"
       let left = Int(Double(all - done) / max(1e-9, rate))
-      let time = left >= 3600 ? "\(left / 3600) h \(left / 60 % 60) min" : left >= 60 ? "\(left / 60) min \(left % 60) s" : "\(left) s"
+      let time =
+        left >= 3600 ? "\(left / 3600) h \(left / 60 % 60) min" : left >= 60 ? "\(left / 60) min \(left % 60) s" : "\(left) s"
       let text = "\(name) \(bar) \(done) of \(all) \(unit), \(time) left"
       if state.isTerminal {
         writeError("\r\u{1B}[K" + text)

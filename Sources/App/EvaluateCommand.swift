@@ -133,7 +133,8 @@ struct EvaluateCommand: ParsableCommand {
     bar.clear()
     if wasStopped {
       throw RunError.request(
-        output == nil ? "stopped before all slides were scored" : "stopped before all slides were scored; the same command goes on")
+        output == nil
+          ? "stopped before all slides were scored" : "stopped before all slides were scored; the same command goes on")
     }
     let evaluation = SlideEvaluation(protocol: kpis ? "kpis" : "slides", scores: scores)
     let header = [

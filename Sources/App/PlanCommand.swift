@@ -105,7 +105,9 @@ struct PlanCommand: ParsableCommand {
       for value in report.largest { output.say("  \(formatBytes(value.byteCount))  \(value.name)") }
       if report.flopsRecomputed > 0 {
         let share = Double(report.flopsRecomputed) / Double(work)
-        output.say("computed again, for a limit of \(formatBytes(limit)): \(tera(report.flopsRecomputed)) TFLOP, \(percent(share)) of the step")
+        output.say(
+          "computed again, for a limit of \(formatBytes(limit)): \(tera(report.flopsRecomputed)) TFLOP, \(percent(share)) of the step"
+        )
         for value in report.recomputed {
           output.say("  \(formatBytes(value.byteCount))  \(value.name)  \(tera(value.flops)) TFLOP")
         }
@@ -120,7 +122,8 @@ struct PlanCommand: ParsableCommand {
           device: backend.name, patch: patch, base: shape.base, batch: batch, micro_batch: shape.microBatch,
           parameters: graph.layout.trainableCount,
           flops_forward: report.flopsForward, flops_step: work,
-          flops_recomputed: report.flopsRecomputed, peak_bytes: report.peakBytes, parameter_bytes: report.parameterBytes, optimizer_bytes: report.optimizerBytes,
+          flops_recomputed: report.flopsRecomputed, peak_bytes: report.peakBytes, parameter_bytes: report.parameterBytes,
+          optimizer_bytes: report.optimizerBytes,
           running_bytes: report.runningBytes, input_bytes: report.inputBytes, arena_bytes: report.arenaBytes,
           arena_lower_bound_bytes: report.arenaLowerBoundBytes, device_bytes: traits.memoryBytes, limit_bytes: limit,
           fits: fits, largest: report.largest.map { .init(name: $0.name, bytes: $0.byteCount) },

@@ -94,7 +94,8 @@ struct ReportCommand: ParsableCommand {
     }
     let pairs = try pairs(of: best, in: data)
     guard !pairs.isEmpty else {
-      report.withoutFindings = "The data set has no \(split.rawValue) patches, so there are no precision–recall curve and patches."
+      report.withoutFindings =
+        "The data set has no \(split.rawValue) patches, so there are no precision–recall curve and patches."
       return
     }
     let loaded = try LoadedModel(RunDirectory(best.path).best, device: device, patch: nil)

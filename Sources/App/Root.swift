@@ -16,8 +16,10 @@ struct Root: ParsableCommand {
       """,
     version: glomsegVersion,
     subcommands: [
-      DevicesCommand.self, PlanCommand.self, TrainCommand.self, SweepCommand.self, EvaluateCommand.self, PredictCommand.self, ReportCommand.self,
-      PatchCommand.self, SegmentCommand.self, DataCommand.self, BenchCommand.self, CheckCommand.self, DoctorCommand.self, TuneCommand.self,
+      DevicesCommand.self, PlanCommand.self, TrainCommand.self, SweepCommand.self, EvaluateCommand.self, PredictCommand.self,
+      ReportCommand.self,
+      PatchCommand.self, SegmentCommand.self, DataCommand.self, BenchCommand.self, CheckCommand.self, DoctorCommand.self,
+      TuneCommand.self,
       NodeReportCommand.self,
     ])
 }

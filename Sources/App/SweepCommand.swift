@@ -33,10 +33,12 @@ struct SweepCommand: ParsableCommand {
       """)
 
   @Argument(help: "YAML file of the sweep.") var sweep: String
-  @Option(name: [.customShort("o"), .long], help: "Folder of the runs (default: sweeps/ and the file's name).") var output: String?
+  @Option(name: [.customShort("o"), .long], help: "Folder of the runs (default: sweeps/ and the file's name).") var output:
+    String?
   @Option(help: "Folder of the data set, instead of the file's.") var data: String?
   @Option(help: "Train only the i-th of n parts of the runs: i/n, from 1/n.") var shard: Shard = .whole
-  @Option(help: "Device of all runs, instead of the file's: auto, cpu, opencl, opencl:P:D, or part of a name.") var device: String?
+  @Option(help: "Device of all runs, instead of the file's: auto, cpu, opencl, opencl:P:D, or part of a name.") var device:
+    String?
   @Flag(help: "Leave out images without a mask, broken files and the like, and list them.") var skipBad = false
   @Flag(help: "Name the runs and how far they are, and train nothing.") var list = false
 
@@ -67,7 +69,8 @@ struct SweepCommand: ParsableCommand {
     Interrupt.install()
     var progress: Progress?
     let tally = try job.run(
-      dataset: { try loadDataset($0, skipBad: skipBad) }, backend: { try chooseBackend(device ?? $0.device, precision: $0.precision) },
+      dataset: { try loadDataset($0, skipBad: skipBad) },
+      backend: { try chooseBackend(device ?? $0.device, precision: $0.precision) },
       shouldStop: { Interrupt.isRequested }
     ) { event in
       switch event {

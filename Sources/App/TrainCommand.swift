@@ -37,7 +37,10 @@ struct TrainCommand: ParsableCommand {
       """)
 
   @Argument(help: "Folder of the data set.") var data: String
-  @Option(name: [.customShort("o"), .long], help: "Folder of the run (default: runs/ and its settings, as ps256_po0_ep20_bs1_lr0p0001_bceW0p8_ds1e-06_posW25).") var output: String?
+  @Option(
+    name: [.customShort("o"), .long],
+    help: "Folder of the run (default: runs/ and its settings, as ps256_po0_ep20_bs1_lr0p0001_bceW0p8_ds1e-06_posW25).")
+  var output: String?
   @Option(help: "YAML file of settings, named as in a run's config.yaml.") var config: String?
   @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
   @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
@@ -57,7 +60,9 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Largest norm of a step's gradient; 0: any (0).") var clipNorm: Double?
   @Option(help: "Decay of a moving average of the parameters, which is then what is validated and saved; 0: none (0).")
   var average: Double?
-  @Option(help: "Training batches over which batch norm statistics are re-estimated before validation and saving (0; with --average 16).")
+  @Option(
+    help:
+      "Training batches over which batch norm statistics are re-estimated before validation and saving (0; with --average 16).")
   var recalibrate: Int?
   @Option(help: "Epochs without a better validation F1 after which training stops; 0: none (0).") var earlyStop: Int?
   @Option(name: .customLong("on-nonfinite"), help: "Where a loss or gradient is not finite: stop, or skip the batch (stop).")

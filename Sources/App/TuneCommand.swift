@@ -41,7 +41,8 @@ struct TuneCommand: ParsableCommand {
       throw EngineError.request("the CPU path has no tiles to tune: name an OpenCL device with --device")
     }
     guard let store = TuningStore.ofUser() else {
-      throw EngineError.request("there is no folder for tuned tiles: GLOMSEG_TUNING is off, or neither XDG_CACHE_HOME nor HOME is set")
+      throw EngineError.request(
+        "there is no folder for tuned tiles: GLOMSEG_TUNING is off, or neither XDG_CACHE_HOME nor HOME is set")
     }
     if reset {
       let removed = try store.remove(backend.tuningKey)

@@ -91,7 +91,9 @@ public enum SlideSet {
       if let maskFolder { places.append("\(folder)/../\(maskFolder)") }
       search: for place in places {
         for suffix in maskSuffixes {
-          for candidate in ["\(caseName)_mask.\(suffix)", "\(stem)_mask.\(suffix)"] + (suffix == "geojson" ? ["\(stem).geojson"] : []) {
+          for candidate in ["\(caseName)_mask.\(suffix)", "\(stem)_mask.\(suffix)"]
+            + (suffix == "geojson" ? ["\(stem).geojson"] : [])
+          {
             if access("\(place)/\(candidate)", R_OK) == 0 {
               found = "\(place)/\(candidate)"
               break search

@@ -18,7 +18,9 @@ public enum EventFile {
     var time = end - seconds.reduce(0, +)
     var bytes = framed(event(time: time, version: "brain.Event:2"))
     for step in steps(record.path) {
-      for (name, value) in step.values { bytes += framed(event(time: time, step: step.number, tag: "step/" + name, value: Float(value))) }
+      for (name, value) in step.values {
+        bytes += framed(event(time: time, step: step.number, tag: "step/" + name, value: Float(value)))
+      }
     }
     for row in 0..<history.count {
       time += seconds[row]
@@ -32,7 +34,8 @@ public enum EventFile {
     let file = own + "/events.out.tfevents.\(Int(max(0, end))).glomseg"
     do {
       try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
-      for name in try FileManager.default.contentsOfDirectory(atPath: own) where name.hasSuffix(".glomseg") && name.hasPrefix("events.out.tfevents") {
+      for name in try FileManager.default.contentsOfDirectory(atPath: own)
+      where name.hasSuffix(".glomseg") && name.hasPrefix("events.out.tfevents") {
         try FileManager.default.removeItem(atPath: own + "/" + name)
       }
       try Data(bytes).write(to: URL(fileURLWithPath: file), options: .atomic)
@@ -73,12 +76,18 @@ public enum EventFile {
     return bytes + [UInt8(rest)]
   }
 
-  private static func little<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] { withUnsafeBytes(of: number.littleEndian) { Array($0) } }
+  private static func little<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
+    withUnsafeBytes(of: number.littleEndian) { Array($0) }
+  }
   /// Wire type 2: text, bytes, a message.
-  private static func field(_ number: UInt64, _ content: [UInt8]) -> [UInt8] { varint(number << 3 | 2) + varint(UInt64(content.count)) + content }
+  private static func field(_ number: UInt64, _ content: [UInt8]) -> [UInt8] {
+    varint(number << 3 | 2) + varint(UInt64(content.count)) + content
+  }
   private static func field(_ number: UInt64, _ value: Double) -> [UInt8] { varint(number << 3 | 1) + little(value.bitPattern) }
   private static func field(_ number: UInt64, _ value: Float) -> [UInt8] { varint(number << 3 | 5) + little(value.bitPattern) }
-  private static func field(_ number: UInt64, _ value: Int) -> [UInt8] { varint(number << 3) + varint(UInt64(bitPattern: Int64(value))) }
+  private static func field(_ number: UInt64, _ value: Int) -> [UInt8] {
+    varint(number << 3) + varint(UInt64(bitPattern: Int64(value)))
+  }
 
   /// Event: wall_time 1, step 2, file_version 3.
   private static func event(time: Double, version: String) -> [UInt8] { field(1, time) + field(3, Array(version.utf8)) }

@@ -34,11 +34,14 @@ enum HTML {
   /// - Parameters:
   ///   - rows: cells of text; numbers sort as numbers.
   ///   - caption: for those who cannot see the heading above.
-  static func table(_ columns: [Column], _ rows: [[String]], caption: String, isSortable: Bool = false, highlighted: Int? = nil) -> String {
+  static func table(_ columns: [Column], _ rows: [[String]], caption: String, isSortable: Bool = false, highlighted: Int? = nil)
+    -> String
+  {
     let heads = columns.map { column in
       let kind = column.isNumber ? " class=\"n\"" : ""
       let title = name(column.title)
-      return isSortable ? "<th scope=\"col\"\(kind)><button type=\"button\">\(title)</button></th>" : "<th scope=\"col\"\(kind)>\(title)</th>"
+      return isSortable
+        ? "<th scope=\"col\"\(kind)><button type=\"button\">\(title)</button></th>" : "<th scope=\"col\"\(kind)>\(title)</th>"
     }
     // Names of many settings get a wider column, so that rows stay low; the table scrolls.
     let isLong = rows.contains { row in zip(columns, row).contains { $0.isName && $1.count > 100 } }
@@ -205,4 +208,3 @@ enum HTML {
     }
     """
 }
-

@@ -19,7 +19,8 @@ enum HistoryCharts {
       lines(
         record, "scores", "Validation scores",
         [("val_f1", "F1"), ("val_precision", "precision"), ("val_recall", "recall"), ("val_dice_mean", "Dice of patches")],
-        caption: "Pooled over pixels at a threshold of 0.5; Dice is the mean of patches. The line stands at the best epoch.", range: "[0:1]"),
+        caption: "Pooled over pixels at a threshold of 0.5; Dice is the mean of patches. The line stands at the best epoch.",
+        range: "[0:1]"),
       lines(
         record, "flip-flop", "Flip-flop", [("val_changed", "changed")],
         caption: "Validation pixels whose decision differs from the epoch before.", scale: 100, format: "%g%%"),
@@ -28,7 +29,8 @@ enum HistoryCharts {
     let rates = Set(history["learning_rate"].compactMap { $0 })
     if rates.count > 1 { charts.append(lines(record, "learning-rate", "Learning rate", [("learning_rate", "learning rate")])) }
     for name in history.names where !known.contains(name) {
-      charts.append(lines(record, "column-" + name.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }, name, [(name, name)]))
+      charts.append(
+        lines(record, "column-" + name.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }, name, [(name, name)]))
     }
     return charts.compactMap { $0 }
   }
@@ -68,7 +70,8 @@ enum HistoryCharts {
       "$d using 1:\(index + 2) with linespoints pt 7 ps 0.4 lw 1.6 lc rgb '\(Chart.colours[index % 8])' title \(Gnuplot.quoted(name))"
     }
     return Chart(
-      "groups", title: "Validation F1 by group", caption: "Pooled over each group's pixels.", height: 270 + 16 * ((names.count - 1) / 3),
+      "groups", title: "Validation F1 by group", caption: "Pooled over each group's pixels.",
+      height: 270 + 16 * ((names.count - 1) / 3),
       script: Plot.block("d", rows) + axes(epochs.last ?? 1) + "set yrange [0:1]\nplot "
         + plots.joined(separator: ", "))
   }
@@ -82,7 +85,8 @@ enum HistoryCharts {
     for (index, (label, record)) in shown.enumerated() {
       script += Plot.block("d\(index)", zip(epochs(record.history), record.history["val_f1"]).map { [$0, $1] })
       plots.append(
-        "$d\(index) using 1:2 with linespoints pt 7 ps 0.35 lw 1.6 lc rgb '\(Chart.colours[index % 8])' title \(Gnuplot.quoted(label))")
+        "$d\(index) using 1:2 with linespoints pt 7 ps 0.35 lw 1.6 lc rgb '\(Chart.colours[index % 8])' title \(Gnuplot.quoted(label))"
+      )
     }
     let count = shown.map { Int($0.record.last("epoch") ?? Double($0.record.history.count)) }.max() ?? 1
     return Chart(

@@ -49,7 +49,9 @@ public enum LegacyRun {
     guard let object = object as? [String: Any], let history = object["history"] else {
       throw .file(path: path, problem: "has no 'history': it is no result of the PyTorch project")
     }
-    guard let table = table(history), table.count > 0 else { throw .file(path: path, problem: "its 'history' holds no numbers by epoch") }
+    guard let table = table(history), table.count > 0 else {
+      throw .file(path: path, problem: "its 'history' holds no numbers by epoch")
+    }
     let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
     var found = settingsOf(object["config"] as? [String: Any] ?? [:])
     let named = RunName.settings((object["name"] as? String) ?? (object["run_name"] as? String) ?? name)

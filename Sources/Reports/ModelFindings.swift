@@ -133,10 +133,13 @@ public struct ThresholdCurve: Sendable {
     // Neighbours that make no visible step are left out.
     var shown: [Point] = []
     for point in points {
-      if let last = shown.last, abs(last.recall - point.recall) < 0.002, abs(last.precision - point.precision) < 0.002 { continue }
+      if let last = shown.last, abs(last.recall - point.recall) < 0.002, abs(last.precision - point.precision) < 0.002 {
+        continue
+      }
       shown.append(point)
     }
-    var script = Plot.block("curve", shown.map { [$0.recall, $0.precision] }) + Plot.block("best", [[best.recall, best.precision]])
+    var script =
+      Plot.block("curve", shown.map { [$0.recall, $0.precision] }) + Plot.block("best", [[best.recall, best.precision]])
     let half = at(0.5)
     if let half { script += Plot.block("half", [[half.recall, half.precision]]) }
     script += """

@@ -21,7 +21,8 @@ public struct Report: Sendable {
   /// Of the best run's model.
   public var findings: ModelFindings?
   /// Why there are no findings, a sentence.
-  public var withoutFindings = "The precision–recall curve and patches need the data set and the best model: give the folder with --data."
+  public var withoutFindings =
+    "The precision–recall curve and patches need the data set and the best model: give the folder with --data."
   /// The split that findings are of.
   public var split = "validation"
   public var data: DatasetInspection?
@@ -35,7 +36,9 @@ public struct Report: Sendable {
   public var best: RunRecord? { ranked.first { $0.bestRow != nil } ?? records.first }
 
   private var ranked: [RunRecord] {
-    func score(_ record: RunRecord) -> Double { record.best("val_f1") ?? record.best("train_loss").map { -$0 - 1e6 } ?? -.infinity }
+    func score(_ record: RunRecord) -> Double {
+      record.best("val_f1") ?? record.best("train_loss").map { -$0 - 1e6 } ?? -.infinity
+    }
     return records.enumerated().sorted { (score($0.element), $1.offset) > (score($1.element), $0.offset) }.map(\.element)
   }
 
@@ -124,7 +127,9 @@ public struct Report: Sendable {
       if !maps.isEmpty {
         let open = grid(figures(maps.prefix(Self.pairsShown).flatMap { $0 }))
         let rest = grid(figures(maps.dropFirst(Self.pairsShown).flatMap { $0 }))
-        let more = rest.isEmpty ? "" : "<details><summary>\(maps.count - Self.pairsShown) more pairs of settings</summary>\(rest)</details>"
+        let more =
+          rest.isEmpty
+          ? "" : "<details><summary>\(maps.count - Self.pairsShown) more pairs of settings</summary>\(rest)</details>"
         sections.append(
           ("settings", "Scores over settings", HTML.paragraph("Validation scores of each run at its best epoch.") + open + more))
       }
@@ -153,7 +158,8 @@ public struct Report: Sendable {
       <nav aria-label="Sections">\(links)</nav></header>
 
       """
-    let body = header + "<main>\n" + sections.map { HTML.section($0.id, $0.title, $0.body) }.joined() + "</main>\n"
+    let body =
+      header + "<main>\n" + sections.map { HTML.section($0.id, $0.title, $0.body) }.joined() + "</main>\n"
       + "<footer>Made by glomseg \(HTML.escape(glomsegVersion)).</footer>"
     return HTML.page(title: "glomseg: \(title)", body: body)
   }
@@ -169,7 +175,9 @@ public struct Report: Sendable {
   private var tiles: String {
     guard let best else { return "" }
     var tiles: [(String, String, isLong: Bool)] = []
-    func add(_ title: String, _ column: String) { if let value = best.best(column) { tiles.append((title, short(value), false)) } }
+    func add(_ title: String, _ column: String) {
+      if let value = best.best(column) { tiles.append((title, short(value), false)) }
+    }
     if records.count > 1 {
       let finished = records.filter { $0.status == .finished }.count
       tiles.append(("runs finished", "\(finished) of \(records.count)", false))
@@ -188,7 +196,8 @@ public struct Report: Sendable {
     let devices = Set(records.compactMap(\.device)).sorted()
     if !devices.isEmpty { tiles.append((devices.count == 1 ? "device" : "devices", devices.joined(separator: "; "), true)) }
     return "<dl class=\"tiles\">"
-      + tiles.map { "<div\($0.isLong ? " class=\"long\"" : "")><dt>\(HTML.escape($0.0))</dt><dd>\(HTML.escape($0.1))</dd></div>" }.joined()
+      + tiles.map { "<div\($0.isLong ? " class=\"long\"" : "")><dt>\(HTML.escape($0.0))</dt><dd>\(HTML.escape($0.1))</dd></div>" }
+      .joined()
       + "</dl>"
   }
 
@@ -203,13 +212,17 @@ public struct Report: Sendable {
     let rows = ranked.enumerated().map { rank, record in
       ["\(rank + 1)"] + varied.map { record.setting($0) ?? "" }
         + ["val_f1", "val_precision", "val_recall", "val_dice_mean", "train_loss"].map { record.best($0).map(short) ?? "" }
-        + [record.best("epoch").map(decimal) ?? "", record.seconds.map { String(format: $0 < 600 ? "%.2f" : "%.1f", $0 / 60) } ?? "", statusText(record), record.name]
+        + [
+          record.best("epoch").map(decimal) ?? "",
+          record.seconds.map { String(format: $0 < 600 ? "%.2f" : "%.1f", $0 / 60) } ?? "", statusText(record), record.name,
+        ]
     }
     // Results of other programs lack some.
     let filled = columns.indices.filter { column in rows.contains { !$0[column].isEmpty } }
     return HTML.paragraph("Validation scores at each run's best epoch, by F1; a column's name sorts by it.")
       + HTML.table(
-        filled.map { columns[$0] }, rows.map { row in filled.map { row[$0] } }, caption: "Runs", isSortable: true, highlighted: ranked.first?.bestRow == nil ? nil : 0)
+        filled.map { columns[$0] }, rows.map { row in filled.map { row[$0] } }, caption: "Runs", isSortable: true,
+        highlighted: ranked.first?.bestRow == nil ? nil : 0)
   }
 
   private func statusText(_ record: RunRecord) -> String {
@@ -228,7 +241,8 @@ public struct Report: Sendable {
     guard !rows.isEmpty else { return "" }
     return "<h3>Groups at epoch \(epoch)</h3>"
       + HTML.table(
-        [HTML.Column(title: "group", isNumber: false)] + ["patches", "F1", "precision", "recall", "Dice of patches"].map { HTML.Column(title: $0) },
+        [HTML.Column(title: "group", isNumber: false)]
+          + ["patches", "F1", "precision", "recall", "Dice of patches"].map { HTML.Column(title: $0) },
         rows.map { [$0.group, "\($0.patches)", short($0.f1), short($0.precision), short($0.recall), short($0.diceMean)] },
         caption: "Validation scores by group")
   }
@@ -284,7 +298,8 @@ public struct Report: Sendable {
       guard !rows.isEmpty else { return HTML.paragraph("Nothing is noted of the data; --data counts a data set.") }
       return HTML.paragraph("Validation patches, as the run counted them; --data counts the whole data set.")
         + HTML.table(
-          [HTML.Column(title: "group", isNumber: false), HTML.Column(title: "validation patches")], rows, caption: "Validation patches by group")
+          [HTML.Column(title: "group", isNumber: false), HTML.Column(title: "validation patches")], rows,
+          caption: "Validation patches by group")
     }
     let columns =
       [HTML.Column(title: "split", isNumber: false), HTML.Column(title: "group", isNumber: false)]
@@ -304,7 +319,8 @@ public struct Report: Sendable {
     let usual = RunRecord.defaults(besides: best)
     let rows = best.settings.map { setting in
       let isChanged = usual[setting.name].map { $0 != setting.value } ?? false
-      return "<div\(isChanged ? " class=\"changed\"" : "")><dt>\(HTML.name(setting.name))</dt><dd>\(HTML.name(setting.value.isEmpty ? "–" : setting.value))</dd></div>"
+      return
+        "<div\(isChanged ? " class=\"changed\"" : "")><dt>\(HTML.name(setting.name))</dt><dd>\(HTML.name(setting.value.isEmpty ? "–" : setting.value))</dd></div>"
     }
     return (usual.isEmpty ? "" : HTML.paragraph("Settings that are not as by default are set in bold."))
       + "<dl class=\"settings\">\(rows.joined())</dl>"

@@ -24,7 +24,8 @@ public struct RunCollection: Sendable {
         records.append(try LegacyRun.read(path))
       }
       if records.count + problems.count == before {
-        throw .file(path: path, problem: "holds no run: no folder with config.yaml and history.csv, no JSON of config and history")
+        throw .file(
+          path: path, problem: "holds no run: no folder with config.yaml and history.csv, no JSON of config and history")
       }
     }
     // A path that was given twice, or inside another.

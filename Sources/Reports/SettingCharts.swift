@@ -55,7 +55,9 @@ enum SettingCharts {
       cells[[column, row]] = (max(point.value, old?.value ?? -.infinity), (old?.count ?? 0) + 1)
     }
     let most = cells.values.map(\.count).max() ?? 1
-    let data = cells.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { [Double($0.key[0]), Double($0.key[1]), $0.value.value] }
+    let data = cells.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map {
+      [Double($0.key[0]), Double($0.key[1]), $0.value.value]
+    }
     let middle = range.0 + 0.55 * (range.1 - range.0)
     return Chart(
       name, title: title,
@@ -87,7 +89,8 @@ enum SettingCharts {
     let axes = "set yrange [0:1]\nset xlabel \(Gnuplot.quoted(x))\n"
     let (name, title, caption) = ("scores-\(x)", "F1 and recall over \(x)", "Points are runs, at their best epoch.")
     if data.count == points.count {
-      return Chart(name, title: title, caption: caption, script: Plot.block("d", data) + axes + scale("x", data.map { $0[0] }) + plot)
+      return Chart(
+        name, title: title, caption: caption, script: Plot.block("d", data) + axes + scale("x", data.map { $0[0] }) + plot)
     }
     let words = sorted(points.map(\.x))
     let places = points.map { [Double(words.firstIndex(of: $0.x) ?? 0), $0.f1, $0.recall] }
@@ -106,7 +109,9 @@ enum SettingCharts {
   /// By magnitude where the values span more than one.
   private static func scale(_ axis: String, _ values: [Double]) -> String {
     guard let low = values.min(), let high = values.max() else { return "" }
-    if low > 0, high / low > 30 { return "set logscale \(axis)\nset format \(axis) '%g'\nset \(axis)range [\(low / 1.3):\(high * 1.3)]\n" }
+    if low > 0, high / low > 30 {
+      return "set logscale \(axis)\nset format \(axis) '%g'\nset \(axis)range [\(low / 1.3):\(high * 1.3)]\n"
+    }
     let room = high > low ? 0.06 * (high - low) : 0.5
     return "set \(axis)range [\(low - room):\(high + room)]\n"
   }

@@ -18,7 +18,8 @@ extension Report.Slide {
           scale == 1
           ? picture
           : picture.resized(
-            width: max(1, Int(Double(picture.width) * scale)), height: max(1, Int(Double(picture.height) * scale)), filter: .bilinear)
+            width: max(1, Int(Double(picture.width) * scale)), height: max(1, Int(Double(picture.height) * scale)),
+            filter: .bilinear)
         let summary = FileManager.default.contents(atPath: folder + "/" + stem + ".json")
           .flatMap { try? JSONDecoder().decode(SlideSummary.self, from: $0) }
         return Report.Slide(name: stem, glomeruli: summary?.glomeruli, picture: try ImageFile.encodeJPEG(small, quality: 82))

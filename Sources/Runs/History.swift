@@ -21,7 +21,8 @@ public struct PixelScores: Codable, Sendable, Equatable {
 
 /// `history.csv`: a line an epoch; and `groups.csv`: a line an epoch and group of the validation split.
 public struct History: Sendable {
-  static let header = "epoch,train_loss,val_accuracy,val_precision,val_recall,val_f1,val_dice_mean,learning_rate,seconds,val_changed"
+  static let header =
+    "epoch,train_loss,val_accuracy,val_precision,val_recall,val_f1,val_dice_mean,learning_rate,seconds,val_changed"
     + ",val_f1_swing,val_precision_swing,val_recall_swing"
   static let groupHeader = "epoch,group,patches,accuracy,precision,recall,f1,dice_mean"
   public private(set) var records: [EpochRecord] = []
@@ -77,7 +78,8 @@ public struct History: Sendable {
     for (number, line) in try RunDirectory.read(path).split(separator: "\n").enumerated() where number > 0 {
       let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
       // Runs of version 0.1.0's first days lack the last column or the last four. Swings are made again of the scores.
-      guard [9, 10, 13].contains(fields.count), let index = Int(fields[0]), let loss = Double(fields[1]), let rate = Double(fields[7]),
+      guard [9, 10, 13].contains(fields.count), let index = Int(fields[0]), let loss = Double(fields[1]),
+        let rate = Double(fields[7]),
         let seconds = Double(fields[8])
       else { throw .file(path: path, problem: "line \(number + 1) is not a line of glomseg's") }
       guard index < epoch else { break }

@@ -163,7 +163,8 @@ public struct RunConfiguration: Sendable, Equatable {
     ] {
       try check((0...1).contains(value), name, "should be from 0 to 1, not \(value)")
     }
-    try check((0...180).contains(augmentation.rotation), "rotation", "should be from 0 to 180 degrees, not \(augmentation.rotation)")
+    try check(
+      (0...180).contains(augmentation.rotation), "rotation", "should be from 0 to 180 degrees, not \(augmentation.rotation)")
     try check((0...20).contains(augmentation.blur), "blur", "should be from 0 to 20 pixels, not \(augmentation.blur)")
     try check(threads >= 1, "threads", "should be at least 1, not \(threads)")
     try check(cacheMiB >= 0, "cache_mib", "should be at least 0, not \(cacheMiB)")

@@ -115,7 +115,8 @@ public struct RunRecord: Sendable {
 
   /// Whether a folder looks like one of a run.
   public static func isRun(_ path: String) -> Bool {
-    RunDirectory.exists(path + "/config.yaml") && (RunDirectory.exists(path + "/history.csv") || RunDirectory.exists(path + "/failed.txt"))
+    RunDirectory.exists(path + "/config.yaml")
+      && (RunDirectory.exists(path + "/history.csv") || RunDirectory.exists(path + "/failed.txt"))
   }
 
   /// Reads a run's folder.
@@ -141,9 +142,9 @@ public struct RunRecord: Sendable {
     self.init(
       name: name, path: path, settings: settings, status: .waiting, history: history, device: Self.device(directory.log))
     let status: Status =
-      if let failure { .failed(failure.trimmingCharacters(in: .whitespacesAndNewlines)) }
-      else if isComplete { .finished }
-      else { history.count > 0 || directory.canResume ? .unfinished : .waiting }
+      if let failure { .failed(failure.trimmingCharacters(in: .whitespacesAndNewlines)) } else if isComplete { .finished } else {
+        history.count > 0 || directory.canResume ? .unfinished : .waiting
+      }
     self.init(name: name, path: path, settings: settings, status: status, history: history, device: device)
   }
 
@@ -152,7 +153,9 @@ public struct RunRecord: Sendable {
     let epochs = history["epoch"].compactMap { $0 }
     guard let last = epochs.last, let wanted = setting("epochs").flatMap({ Double($0) }) else { return false }
     if last >= wanted { return true }
-    guard let patience = setting("early_stop").flatMap({ Double($0) }), patience > 0, let best = best("epoch") else { return false }
+    guard let patience = setting("early_stop").flatMap({ Double($0) }), patience > 0, let best = best("epoch") else {
+      return false
+    }
     return last - best >= patience
   }
 

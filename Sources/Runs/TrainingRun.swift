@@ -73,7 +73,8 @@ public final class TrainingRun {
     session = try TrainingSession(
       configuration.model, batch: min(configuration.batch, training.count),
       microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
-      activations: configuration.activations, averages: configuration.average > 0, memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
+      activations: configuration.activations, averages: configuration.average > 0, memoryLimit: configuration.memoryLimit,
+      seed: configuration.seed, loss: configuration.loss)
     if !resuming, !configuration.startFrom.isEmpty {
       transfer = try Checkpoint.transfer(RunDirectory.modelFile(configuration.startFrom), into: session.state)
       if session.shape.averages { try session.state.write(session.state.read(.parameters), to: .averaged) }
@@ -116,7 +117,8 @@ public final class TrainingRun {
       ("micro_batch", "\(made.microBatch)", "\(configuration.microBatch)"),
       ("activations", made.activations.rawValue, configuration.activations.rawValue),
       ("balance", made.balance.rawValue, configuration.balance.rawValue),
-      ("average", made.average > 0 ? "an average" : "none", configuration.average > 0 ? "an average" : "none"), ("seed", "\(made.seed)", "\(configuration.seed)"),
+      ("average", made.average > 0 ? "an average" : "none", configuration.average > 0 ? "an average" : "none"),
+      ("seed", "\(made.seed)", "\(configuration.seed)"),
     ] where then != now {
       throw .setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
     }
@@ -200,7 +202,8 @@ public final class TrainingRun {
       pairs: training,
       options: .init(
         batchSize: session.batch, patchSize: configuration.patch, seed: configuration.seed,
-        balance: configuration.balance, augmentation: configuration.augmentation, threadCount: configuration.threads, depth: configuration.threads + 1,
+        balance: configuration.balance, augmentation: configuration.augmentation, threadCount: configuration.threads,
+        depth: configuration.threads + 1,
         cacheByteLimit: configuration.cacheMiB << 20))
     let schedule = Schedule(
       kind: configuration.schedule, rate: configuration.learningRate, epochs: configuration.epochs,

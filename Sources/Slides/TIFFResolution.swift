@@ -54,6 +54,7 @@ struct TIFFResolution {
 
 extension Substring {
   fileprivate var trimmed: String {
-    String(self.drop { $0 == " " || $0 == "\r" || $0 == "\n" }.reversed().drop { $0 == " " || $0 == "\r" || $0 == "\n" }.reversed())
+    String(
+      self.drop { $0 == " " || $0 == "\r" || $0 == "\n" }.reversed().drop { $0 == " " || $0 == "\r" || $0 == "\n" }.reversed())
   }
 }

@@ -16,7 +16,8 @@ extension CommandTests {
   func benchStepPrintsOneLineThatAddsUp(_ flags: [String]) throws {
     for device in ["cpu", "opencl"] {
       let result = try run(
-        ["bench", "step", "--patch", "32", "--base", "4", "--batch", "2", "--steps", "3", "--device", device, "--json", "-"] + flags)
+        ["bench", "step", "--patch", "32", "--base", "4", "--batch", "2", "--steps", "3", "--device", device, "--json", "-"]
+          + flags)
       let line = try #require(try lines(result).first)
       #expect(line["work"] as? String == (flags.isEmpty ? "training step" : "inference"))
       #expect(line["device"] is String && line["gflops"] is Double && line["peak_bytes_measured"] is Int)
@@ -135,7 +136,8 @@ extension CommandTests {
   }
 
   @Test func benchMemoryComparesPlanAndProcess() throws {
-    let line = try #require(try lines(try run("bench", "memory", "--patch", "32", "--base", "4", "--device", "cpu", "--json", "-")).first)
+    let line = try #require(
+      try lines(try run("bench", "memory", "--patch", "32", "--base", "4", "--device", "cpu", "--json", "-")).first)
     #expect(line["benchmark"] as? String == "memory")
     #expect(try #require(line["peak_bytes_measured"] as? Int) > 0 && line["peak_bytes_planned"] is Int)
     expectOneSentence(try run("bench", "memory", "--patch", "32", "--device", "opencl:9:9", "--json", "-"), "opencl:9:9")

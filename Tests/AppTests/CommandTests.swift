@@ -176,7 +176,9 @@ import Testing
 
     let runs = folder + "/runs"
     let ended = try run("sweep", sweep, "--data", data, "-o", runs)
-    #expect(ended.code == 1 && ended.err.contains("2 of 4 runs failed") && ended.out.contains("2 of 4 runs are finished"), "\(ended.err)")
+    #expect(
+      ended.code == 1 && ended.err.contains("2 of 4 runs failed") && ended.out.contains("2 of 4 runs are finished"),
+      "\(ended.err)")
     let results = try String(contentsOfFile: runs + "/results.csv", encoding: .utf8).split(separator: "\n")
     #expect(results.count == 5 && results.filter { $0.contains(",finished,") }.count == 2)
     #expect(results.filter { $0.contains(",failed,") && $0.contains("/no/such.safetensors") }.count == 2)
@@ -186,7 +188,8 @@ import Testing
 
     let page = folder + "/page.html"
     let report = try run(
-      "report", runs, "--data", data, "--device", "cpu", "-o", page, "--figures", folder + "/figures", "--tensorboard", folder + "/events")
+      "report", runs, "--data", data, "--device", "cpu", "-o", page, "--figures", folder + "/figures", "--tensorboard",
+      folder + "/events")
     #expect(report.code == 0, "\(report.err)")
     let html = try String(contentsOfFile: page, encoding: .utf8)
     #expect(html.contains("4 runs") && html.contains("failed: ") && !html.contains("http:") && !html.contains("https:"))
@@ -324,7 +327,8 @@ import Testing
       #expect(Set((object["pooled"] as? [String: Any] ?? [:]).keys) == ["accuracy", "precision", "recall", "f1"])
       #expect(object["patches"] as? Int == 2 && object["dice_mean"] is Double && object["groups"] is [String: Any])
       // The patches are as large as the model's, so that its own size is theirs: but for the rounding of probabilities to 8 bits.
-      let native = try run("evaluate", folder + "/run", data, "--split", "validation", "--native", "--device", "cpu", "--json", "-")
+      let native = try run(
+        "evaluate", folder + "/run", data, "--split", "validation", "--native", "--device", "cpu", "--json", "-")
       let other = try #require(try JSONSerialization.jsonObject(with: Data(native.out.utf8)) as? [String: Any])
       #expect(abs(try #require(other["dice_mean"] as? Double) - (object["dice_mean"] as? Double ?? -1)) < 0.02)
       let predicted = try run(

@@ -90,14 +90,21 @@ import Testing
   @Test func stepsStandBesideEachOther() {
     var ours = SectionRecord(name: "step-256", title: "", outcome: .done)
     let size: [String: Any] = ["patch": 256, "base": 16, "batch": 16]
-    ours.results = [size.merging(["device": "d", "arithmetic": "tf32", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20, "launches": 12, "seconds_enqueue": 0.0025, "error": 2e-7]) { $1 }]
+    ours.results = [
+      size.merging([
+        "device": "d", "arithmetic": "tf32", "seconds_median": 0.5, "peak_bytes_planned": 1 << 20, "launches": 12,
+        "seconds_enqueue": 0.0025, "error": 2e-7,
+      ]) { $1 }
+    ]
     var theirs = SectionRecord(name: "torch-256-tf32-channels_last-compiled", title: "", outcome: .done)
     let peer: [String: Any] = [
       "version": "2", "precision": "tf32", "memory_format": "channels_last", "compile": true, "seconds_median": 1.0,
       "peak_device_bytes": 2 << 20,
     ]
     let pairs: [String: Any] = ["benchmark": "pairs", "pairs": 7, "ratio": 2.5, "ratio_min": 2.25, "ratio_max": 3.0]
-    theirs.results = [size.merging(pairs) { $1 }.merging(["ours": ["seconds_median": 0.4, "arithmetic": "fp32"], "peer": peer]) { $1 }]
+    theirs.results = [
+      size.merging(pairs) { $1 }.merging(["ours": ["seconds_median": 0.4, "arithmetic": "fp32"], "peer": peer]) { $1 }
+    ]
     #expect(
       ReportSummary.steps([ours, theirs]) == [
         ["glomseg, d, tf32", "256² × 16, base 16", "0.500", "2.0e-07", "", formatBytes(1 << 20), "12 in 2.500 ms"],
@@ -151,11 +158,15 @@ import Testing
       #expect(failed.allSatisfy { $0.reason.contains("PyTorch ended with status 1") && $0.reason.contains("out of memory") })
       let rows = ReportSummary.steps(runner.records)
       #expect(rows.count == 12)
-      #expect(rows[0][0] == "PyTorch 0, fp32, contiguous, eager" && rows[0][4] == "4.00 (4.00 to 4.00) of 20 pairs with fp32, 1.000 s")
-      #expect(rows[2][0] == "PyTorch 0, tf32, channels_last, eager" && rows[2][4] == "2.00 (2.00 to 2.00) of 20 pairs with tf32, 1.000 s")
+      #expect(
+        rows[0][0] == "PyTorch 0, fp32, contiguous, eager" && rows[0][4] == "4.00 (4.00 to 4.00) of 20 pairs with fp32, 1.000 s")
+      #expect(
+        rows[2][0] == "PyTorch 0, tf32, channels_last, eager"
+          && rows[2][4] == "2.00 (2.00 to 2.00) of 20 pairs with tf32, 1.000 s")
       #expect(try String(contentsOfFile: folder + "/report.md", encoding: .utf8).contains("4.00 (4.00 to 4.00) of 20 pairs"))
       let turns = try String(contentsOfFile: folder + "/turns", encoding: .utf8).split(separator: "\n")
-      #expect(turns.filter { $0.hasPrefix("glomseg bench step") }.allSatisfy { $0.contains("--device d") && $0.hasSuffix("--serve") })
+      #expect(
+        turns.filter { $0.hasPrefix("glomseg bench step") }.allSatisfy { $0.contains("--device d") && $0.hasSuffix("--serve") })
       #expect(turns.filter { $0.hasPrefix("torch") }.allSatisfy { $0.contains("--device cuda") && $0.hasSuffix("--serve") })
 
       #expect(sections.last?.reasonToSkip([probe]) == "there is no result of 'step-2048'")
@@ -200,7 +211,12 @@ import Testing
   @Test func onePrecisionIsEnoughWithoutMatrixUnits() {
     var devices = SectionRecord(name: "devices", title: "", outcome: .done)
     devices.results = [
-      ["devices": [["selector": "opencl:0:0", "matrix_units": false, "matrix_reason": "none", "kernels_for": "amd"], ["selector": "opencl:1:0", "matrix_units": true]]]
+      [
+        "devices": [
+          ["selector": "opencl:0:0", "matrix_units": false, "matrix_reason": "none", "kernels_for": "amd"],
+          ["selector": "opencl:1:0", "matrix_units": true],
+        ]
+      ]
     ]
     #expect(ReportPlan.noMatrixUnits([devices], "opencl:0:0")?.contains("none") == true)
     #expect(ReportPlan.noMatrixUnits([devices], "opencl:1:0") == nil)

@@ -132,7 +132,8 @@ import Testing
   @Test func layoutsOfTheChallenge() throws {
     _ = try slide("kpis/train/DN/12_1_wsi.tiff", width: 20, height: 20, seed: 1)
     _ = try slide(
-      "kpis/validation/NEP25/image_wsi/v_wsi.tiff", width: 20, height: 20, seed: 2, mask: "kpis/validation/NEP25/mask_wsi/v_mask.tiff")
+      "kpis/validation/NEP25/image_wsi/v_wsi.tiff", width: 20, height: 20, seed: 2,
+      mask: "kpis/validation/NEP25/mask_wsi/v_mask.tiff")
     let found = try SlideSet.find([folder.path + "/kpis"])
     #expect(found.map(\.caseName) == ["12_1", "v"] && found.map(\.group) == ["DN", "NEP25"])
     #expect(found.map(\.split) == [.train, .validation] && found.allSatisfy { $0.maskPath != nil })
@@ -177,7 +178,8 @@ import Testing
   @Test func inspectionCountsAndWarns() throws {
     _ = try slide("s/DN/a_wsi.tiff", width: 64, height: 64, seed: 5)
     _ = try SlidePatching.run(
-      SlideSet.find([folder.path + "/s"]), to: folder.path + "/p", options: options { ($0.minimumPositive, $0.format) = (0, .png) })
+      SlideSet.find([folder.path + "/s"]), to: folder.path + "/p",
+      options: options { ($0.minimumPositive, $0.format) = (0, .png) })
     // One patch lies in another split, too.
     for part in ["img", "mask"] {
       let from = folder.path + "/p/train/DN/a/\(part)"

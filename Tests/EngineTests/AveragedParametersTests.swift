@@ -61,7 +61,9 @@ import Testing
       let session = try session(backend)
       var bad = images
       bad[7] = .nan
-      #expect { try session.step(images: bad, target: target, count: 2, learningRate: 1e-2) } throws: { "\($0)".contains("pixel") }
+      #expect { try session.step(images: bad, target: target, count: 2, learningRate: 1e-2) } throws: {
+        "\($0)".contains("pixel")
+      }
       let broken = try self.session(backend)
       let entry = try #require(broken.layout.entries.first { $0.name == "dec3.double_conv.0.weight" })
       try broken.state.write([.infinity], to: .parameters, offset: entry.offset)

@@ -74,7 +74,8 @@ import Testing
 
   /// The same for what is sent to a GPU beside a step. What was being sent is lost, and the next step sends it itself.
   @Test(arguments: [
-    ("clEnqueueWriteBuffer", 3, Int32(-5)), ("clEnqueueWriteBuffer", 4, -5), ("clEnqueueWriteBuffer", 5, -4), ("clEnqueueCopyBuffer", 1, -5),
+    ("clEnqueueWriteBuffer", 3, Int32(-5)), ("clEnqueueWriteBuffer", 4, -5), ("clEnqueueWriteBuffer", 5, -4),
+    ("clEnqueueCopyBuffer", 1, -5),
     ("clEnqueueCopyBuffer", 2, -36),
   ])
   func failureWhileTheNextBatchIsSentLosesNothing(_ call: String, _ number: Int, _ code: Int32) throws {

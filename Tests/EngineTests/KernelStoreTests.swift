@@ -86,7 +86,9 @@ import Testing
 
   private let same = (1...8).map(Float.init)
 
-  private func expectCopy(_ store: KernelStore, faults: FaultPlan? = nil, sourceLocation: SourceLocation = #_sourceLocation) throws {
+  private func expectCopy(_ store: KernelStore, faults: FaultPlan? = nil, sourceLocation: SourceLocation = #_sourceLocation)
+    throws
+  {
     let got = try copy(store, faults: faults)
     #expect(got == same, sourceLocation: sourceLocation)
   }

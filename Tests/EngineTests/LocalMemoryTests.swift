@@ -84,7 +84,9 @@ import Testing
     // Random cases too: the fault that this is for showed at every width that no vector divides.
     let all = try Catalogue.matching("convolution/") + Catalogue.fuzz(count: 60, seed: 9)
     let few = Catalogue.quick + Catalogue.fuzz(count: 40, seed: 9)
-    for (forced, cases) in [(KernelChoice.cpu, all), (.nvidia, few), (.gpu, few), (.emulated, few), (.amdEmulated, few), (.intelEmulated, few)] {
+    for (forced, cases) in [
+      (KernelChoice.cpu, all), (.nvidia, few), (.gpu, few), (.emulated, few), (.amdEmulated, few), (.intelEmulated, few),
+    ] {
       let backend = try OpenCLBackend(device, as: forced) { file, text in
         guard let filling = Self.fillings[file] else { return text }
         return text.replacing(filling.before, with: filling.code + filling.before)

@@ -32,10 +32,14 @@ import Testing
 
   /// Faults in a fragment's layout, in its rounding, and a kernel that does not build.
   @Test(arguments: [
-    (KernelChoice.emulated, "8 * ((r) & 1)", "8 * ((r) >> 1)", "fp32 is off by"), (
-      .emulated, "product = MATRIX_PRODUCT(product, (a)[0], (b)[1]);", "product = product;", "fp32 is off by"),
+    (KernelChoice.emulated, "8 * ((r) & 1)", "8 * ((r) >> 1)", "fp32 is off by"),
+    (
+      .emulated, "product = MATRIX_PRODUCT(product, (a)[0], (b)[1]);", "product = product;", "fp32 is off by"
+    ),
     (.emulated, "+ 0x7fffu", "+ 0x7fffffu", "fp32-fast is off by"),
-    (.amdEmulated, "C_COLUMN(lane, i) (4 * ((lane) >> 4) + (i))", "C_COLUMN(lane, i) (((lane) >> 4) + 4 * (i))", "fp32 is off by"),
+    (
+      .amdEmulated, "C_COLUMN(lane, i) (4 * ((lane) >> 4) + (i))", "C_COLUMN(lane, i) (((lane) >> 4) + 4 * (i))", "fp32 is off by"
+    ),
     (.amdEmulated, "return MFMA(b.s1, a.s1, c);", "return c;", "fp32 is off by"),
     (.amdEmulated, "return MFMA(b, a, c);", "return MFMA(a, b, c);", "fp32-fast is off by"),
     (.intelEmulated, "A_ROW(lane, r) (((lane) >> 3) + 2 * (r))", "A_ROW(lane, r) (8 * ((lane) >> 3) + (r))", "fp32 is off by"),

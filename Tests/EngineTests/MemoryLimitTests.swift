@@ -66,7 +66,9 @@ import Testing
     }
     let two = try plan(2, .max)
     let text = try refusal { _ = try plan(4, two) }
-    for part in ["inference of 4 x 128 x 128", "on a device", "--batch 2,", "--patch ", "--base "] { #expect(text.contains(part), "\(text)") }
+    for part in ["inference of 4 x 128 x 128", "on a device", "--batch 2,", "--patch ", "--base "] {
+      #expect(text.contains(part), "\(text)")
+    }
     let one = try plan(1, .max)
     let none = try refusal { _ = try plan(4, one - 1) }
     #expect(none.contains("a smaller batch alone would not"), "\(none)")

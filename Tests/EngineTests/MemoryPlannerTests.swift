@@ -78,8 +78,7 @@ import Testing
             return (region, life)
           } + plan.scratch.enumerated().flatMap { index, regions in regions.map { ($0, index...index) } }
         for (index, a) in placed.enumerated() {
-          for b in placed[..<index] where a.region.home == b.region.home && (guardBytes > 0 || a.life.overlaps(b.life))
-          {
+          for b in placed[..<index] where a.region.home == b.region.home && (guardBytes > 0 || a.life.overlaps(b.life)) {
             let apart =
               a.region.offset + a.region.byteCount + 2 * guardBytes <= b.region.offset
               || b.region.offset + b.region.byteCount + 2 * guardBytes <= a.region.offset

@@ -87,6 +87,7 @@ import Testing
     let narrowed = try session(VariableUNet(base: 4), backend, seed: 7)
     _ = try Checkpoint.transfer(path, into: narrowed.state)
     #expect(try narrowed.state.read(.parameters) == small.state.read(.parameters))
-    #expect(try Checkpoint.transfer(path, into: session(VariableUNet(base: 8, bottleneck: .plain), backend).state).left.count == 6)
+    #expect(
+      try Checkpoint.transfer(path, into: session(VariableUNet(base: 8, bottleneck: .plain), backend).state).left.count == 6)
   }
 }

@@ -23,7 +23,9 @@ import Testing
     let training = programs(try TrainingGraph(model, batch: 2, height: side, width: side).graph)
     let inference = programs(try InferenceGraph(model, batch: 2, height: side, width: side).graph)
     for program in training.union(inference) where program.hasPrefix("conv2d") && !program.contains("pack") {
-      #expect(!program.contains(" ") || program.hasPrefix("conv2d_reduce") || program.hasPrefix("conv2d_winograd_reduce"), "\(program) is not listed")
+      #expect(
+        !program.contains(" ") || program.hasPrefix("conv2d_reduce") || program.hasPrefix("conv2d_winograd_reduce"),
+        "\(program) is not listed")
     }
   }
 

@@ -19,7 +19,8 @@ import Testing
     _ backend: any Backend, limit: MemoryLimit, batch: Int = 2, microBatch: Int? = nil
   ) throws -> TrainingSession {
     try TrainingSession(
-      model, batch: batch, microBatch: microBatch, height: Self.height, width: Self.width, on: backend, memoryLimit: limit, seed: 3)
+      model, batch: batch, microBatch: microBatch, height: Self.height, width: Self.width, on: backend, memoryLimit: limit,
+      seed: 3)
   }
 
   /// What training leaves behind after some steps: losses, then every slab.
@@ -106,7 +107,8 @@ import Testing
     let backend = CPUBackend(threads: 1)
     let shape = TrainingShape(VariableUNet(base: 8), batch: 4, height: 128, width: 128)
     // What half the patch needs, and a little more.
-    let limit = try TrainingShape(VariableUNet(base: 8), batch: 1, height: 64, width: 64).plan(on: backend.traits, within: .max).plan.report
+    let limit = try TrainingShape(VariableUNet(base: 8), batch: 1, height: 64, width: 64).plan(on: backend.traits, within: .max)
+      .plan.report
       .peakBytes
     #expect {
       try TrainingSession(

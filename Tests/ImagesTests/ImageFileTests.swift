@@ -167,8 +167,9 @@ func gradient(_ width: Int, _ height: Int, channels: Int) -> PixelBuffer {
     #expect(kind { _ = try ImageFile.read(folder.path + "/none.png", channels: 1) } == .missing)
     #expect(kind { _ = try ImageFile.read(folder.path, channels: 1) } == .unreadable)
     #expect(kind { _ = try ImageFile.read(try folder.file("empty.png", []), channels: 1) } == .truncated)
-    #expect(kind { _ = try ImageFile.read(try folder.file("text.png", Array("hello, world".utf8)), channels: 1) }
-      == .notAnImage)
+    #expect(
+      kind { _ = try ImageFile.read(try folder.file("text.png", Array("hello, world".utf8)), channels: 1) }
+        == .notAnImage)
     #expect(kind { _ = try ImageFile.read(bytes: [], channels: 1) } == .truncated)
     #expect(kind { _ = try ImageFile.read(bytes: [1], channels: 2) } == .argument)
     do {

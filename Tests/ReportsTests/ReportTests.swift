@@ -16,7 +16,8 @@ import Testing
     let f1 = epochs.map { peak * (1 - 0.02 * ($0 - 4) * ($0 - 4)) }
     let history = HistoryTable([
       ("epoch", epochs), ("train_loss", epochs.map { 1 / $0 }), ("val_f1", f1), ("val_precision", f1.map { $0 * 0.9 }),
-      ("val_recall", f1.map { min(1, $0 * 1.1) }), ("val_dice_mean", f1), ("val_changed", [nil] + epochs.dropFirst().map { 0.1 / $0 }),
+      ("val_recall", f1.map { min(1, $0 * 1.1) }), ("val_dice_mean", f1),
+      ("val_changed", [nil] + epochs.dropFirst().map { 0.1 / $0 }),
       ("seconds", epochs.map { _ in 60 }), ("brand_new", epochs),
     ])
     return RunRecord(
@@ -31,17 +32,25 @@ import Testing
         for seed in ["0", "1"] {
           let peak = 0.3 + 0.2 * (Double(bce) ?? 0) + (weight == "25" ? 0.1 : 0) + (seed == "1" ? 0.02 : 0)
           records.append(
-            record("bceW\(bce)_posW\(weight)_seed\(seed)", [("patch", "64"), ("bce_weight", bce), ("pos_weight", weight), ("seed", seed)], peak: peak))
+            record(
+              "bceW\(bce)_posW\(weight)_seed\(seed)",
+              [("patch", "64"), ("bce_weight", bce), ("pos_weight", weight), ("seed", seed)], peak: peak))
         }
       }
     }
-    records.append(record("hopeless", [("patch", "64"), ("bce_weight", "0"), ("pos_weight", "1"), ("seed", "9")], peak: 0, status: .failed("<b>boom</b>")))
+    records.append(
+      record(
+        "hopeless", [("patch", "64"), ("bce_weight", "0"), ("pos_weight", "1"), ("seed", "9")], peak: 0,
+        status: .failed("<b>boom</b>")))
     return records
   }
 
   /// All that a page may not hold: addresses of elsewhere, in any attribute or style.
   private func requireSelfContained(_ page: String) {
-    for word in ["http:", "https:", "//cdn", "@import", "<link rel=\"stylesheet", "src=\"/", "url(/", "file:", "<iframe", "fetch(", "XMLHttp"] {
+    for word in [
+      "http:", "https:", "//cdn", "@import", "<link rel=\"stylesheet", "src=\"/", "url(/", "file:", "<iframe", "fetch(",
+      "XMLHttp",
+    ] {
       #expect(!page.contains(word), "the page contains \(word)")
     }
     for attribute in ["src=\"", "href=\"", "href='", "url("] {
@@ -55,15 +64,21 @@ import Testing
   /// An identifier that is there twice makes charts draw each other's points.
   private func requireUniqueIdentifiers(_ page: String) {
     var seen: Set<Substring> = []
-    for match in page.matches(of: /\sid=["'](?<id>[^"']+)["']/) { #expect(seen.insert(match.id).inserted, "\(match.id) is there twice") }
+    for match in page.matches(of: /\sid=["'](?<id>[^"']+)["']/) {
+      #expect(seen.insert(match.id).inserted, "\(match.id) is there twice")
+    }
     for match in page.matches(of: /href=["']#(?<id>[^"']+)["']/) { #expect(seen.contains(match.id), "\(match.id) is nowhere") }
   }
 
   @Test func aPageOfOneRunHasItsCurvesAndSettings() throws {
-    let page = try Report([record("first", [("base", "16"), ("patch", "64"), ("epochs", "20"), ("pos_weight", "7")], peak: 0.6)]).html()
+    let page = try Report([record("first", [("base", "16"), ("patch", "64"), ("epochs", "20"), ("pos_weight", "7")], peak: 0.6)])
+      .html()
     requireSelfContained(page)
     requireUniqueIdentifiers(page)
-    for word in ["Validation scores", "Flip-flop", "Swing of the validation scores", "Loss", "brand_new", "<svg", "0.600", "4 of 6", "6 min", "--data"] { #expect(page.contains(word), "\(word)") }
+    for word in [
+      "Validation scores", "Flip-flop", "Swing of the validation scores", "Loss", "brand_new", "<svg", "0.600", "4 of 6", "6 min",
+      "--data",
+    ] { #expect(page.contains(word), "\(word)") }
     #expect(page.contains("a &lt;device&gt; &amp; &quot;more&quot;") && !page.contains("a <device>"))
     // 7 is not the default of pos_weight, 20 is that of epochs.
     #expect(page.contains("class=\"changed\"><dt>pos_<wbr>weight") && page.contains("<div><dt>epochs"))
@@ -86,7 +101,9 @@ import Testing
   }
 
   @Test func oneVariedSettingHasItsScoresOverIt() throws {
-    let records = ["1.0e-5", "0.001", "0.1"].enumerated().map { record("r\($0)", [("learning_rate", $1)], peak: 0.1 * Double($0 + 1)) }
+    let records = ["1.0e-5", "0.001", "0.1"].enumerated().map {
+      record("r\($0)", [("learning_rate", $1)], peak: 0.1 * Double($0 + 1))
+    }
     let charts = Report(records).charts
     #expect(charts.contains { $0.name == "scores-learning_rate" && $0.script.contains("set logscale x") })
   }
@@ -100,7 +117,9 @@ import Testing
   }
 
   @Test func drawsAtRandomArePoints() throws {
-    let records = (0..<30).map { record("r\($0)", [("learning_rate", "\(1e-5 * pow(1.3, Double($0)))"), ("pos_weight", "\($0)")], peak: 0.5) }
+    let records = (0..<30).map {
+      record("r\($0)", [("learning_rate", "\(1e-5 * pow(1.3, Double($0)))"), ("pos_weight", "\($0)")], peak: 0.5)
+    }
     let report = Report(records)
     #expect(report.settingCharts.flatMap { $0 }.allSatisfy { $0.script.contains("points") })
     requireSelfContained(try report.html())
@@ -184,10 +203,14 @@ import Testing
                    "val_precision": [0.05, 0.27, 0.2], "val_dice": [0.1, 0.2, 0.3], "flip_flop": [null, 0.1, 0.05], "mystery": [1, 2, 3]}}
       """)
     #expect(lists.name == "ps256_po0_ep20_bs16_lr0p0001_bceW0p8_ds1e-06_posW25" && lists.status == .finished)
-    #expect(lists.setting("learning_rate") == "0.0001" && lists.setting("pos_weight") == "25" && lists.setting("augment") == "true")
+    #expect(
+      lists.setting("learning_rate") == "0.0001" && lists.setting("pos_weight") == "25" && lists.setting("augment") == "true")
     #expect(lists.setting("dice_smooth") == "1e-06" && lists.setting("epochs") == "20", "from the name")
-    #expect(lists.history.count == 3 && lists.best("val_f1") == 0.4 && lists.best("epoch") == 2 && lists.best("val_recall") == 0.8)
-    #expect(lists.history["train_loss"] == [0.9, 0.7, nil] && lists.history["val_changed"] == [nil, 0.1, 0.05] && lists.history.has("mystery"))
+    #expect(
+      lists.history.count == 3 && lists.best("val_f1") == 0.4 && lists.best("epoch") == 2 && lists.best("val_recall") == 0.8)
+    #expect(
+      lists.history["train_loss"] == [0.9, 0.7, nil] && lists.history["val_changed"] == [nil, 0.1, 0.05]
+        && lists.history.has("mystery"))
 
     let epochs = try legacy(
       """
@@ -195,7 +218,8 @@ import Testing
        "history": [{"epoch": 1, "train": {"loss": 0.9}, "val": {"f1_score": 0.2, "recall": 0.5}}, {"epoch": 2, "train": {"loss": 0.5}, "val": {"f1_score": 0.3, "recall": 0.4}}]}
       """, name: "other")
     #expect(epochs.setting("bce_weight") == "0.5" && epochs.setting("dice_smooth") == "1e-05" && epochs.setting("epochs") == "2")
-    #expect(epochs.history["train_loss"] == [0.9, 0.5] && epochs.best("val_f1") == 0.3 && epochs.history["val_recall"] == [0.5, 0.4])
+    #expect(
+      epochs.history["train_loss"] == [0.9, 0.5] && epochs.best("val_f1") == 0.3 && epochs.history["val_recall"] == [0.5, 0.4])
     let page = try Report([lists, epochs]).html()
     requireSelfContained(page)
     #expect(page.contains("2 runs") && page.contains("F1 over"))
@@ -270,7 +294,8 @@ import Testing
   @Test func aTrainedRunHasCurveAndPatches() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)").path
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    try Synthesis.write(to: folder + "/data", options: .init(patchSize: 32, trainCount: 4, validationCount: 4, testCount: 0, seed: 3))
+    try Synthesis.write(
+      to: folder + "/data", options: .init(patchSize: 32, trainCount: 4, validationCount: 4, testCount: 0, seed: 3))
     let data = try PatchDataset.scan(root: folder + "/data").verified()
     let directory = RunDirectory(folder + "/runs/first")
     try directory.create()
@@ -295,11 +320,14 @@ import Testing
     report.findings = findings
     report.data = DatasetInspection(data)
     try FileManager.default.createDirectory(atPath: directory.path + "/slides", withIntermediateDirectories: true)
-    try ImageFile.writePNG(PixelBuffer(width: 40, height: 30, channels: 3, filledWith: 200), to: directory.path + "/slides/s_overview.png")
+    try ImageFile.writePNG(
+      PixelBuffer(width: 40, height: 30, channels: 3, filledWith: 200), to: directory.path + "/slides/s_overview.png")
     report.slides = try Report.Slide.find(in: directory.path)
     #expect(report.slides.map(\.name) == ["s"])
     let page = try report.html()
-    for word in ["data:image/jpeg;base64,", "Precision and recall", "Worst", "NEP25", "Slides", "Groups at epoch"] { #expect(page.contains(word), "\(word)") }
+    for word in ["data:image/jpeg;base64,", "Precision and recall", "Worst", "NEP25", "Slides", "Groups at epoch"] {
+      #expect(page.contains(word), "\(word)")
+    }
     #expect(!page.contains("http:") && !page.contains("https:"))
   }
 }

@@ -104,16 +104,26 @@ import Testing
   @Test func seamsAreInvisible() throws {
     let session = try redNetwork()
     let (path, bits) = try slide("s/odd.png", width: 121, height: 99)
-    for (i, change) in ([
-      { $0.overlap = 0 },
-      { $0.overlap = 0.25 },
-      { $0.overlap = 0.6; $0.blend = .flat },
-      { $0.overlap = 0.9; $0.batch = 7 },
-      { $0.edge = .pad; $0.batch = 1 },
-      { $0.views = 8 },
-      { $0.skipsEmpty = false },
-      { $0.overlap = 0.5; $0.blend = .vote; $0.edge = .shift; $0.skipsEmpty = false },
-    ] as [(inout SegmentationOptions) -> Void]).enumerated() {
+    for (i, change)
+      in ([
+        { $0.overlap = 0 },
+        { $0.overlap = 0.25 },
+        {
+          $0.overlap = 0.6; $0.blend = .flat
+        },
+        {
+          $0.overlap = 0.9; $0.batch = 7
+        },
+        {
+          $0.edge = .pad; $0.batch = 1
+        },
+        { $0.views = 8 },
+        { $0.skipsEmpty = false },
+        {
+          $0.overlap = 0.5; $0.blend = .vote; $0.edge = .shift; $0.skipsEmpty = false
+        },
+      ] as [(inout SegmentationOptions) -> Void]).enumerated()
+    {
       guard case .finished(let summary, false) = try segment(path, to: "o\(i)", options: options(change), session: session)
       else {
         Issue.record("options \(i) did not finish")
@@ -159,7 +169,8 @@ import Testing
     #expect(names == ["a.geojson", "a.json", "a_glomeruli.csv", "a_mask.tiff", "a_overview.png"])
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/parts").sorted() == names)
     for name in names where name != "a.json" {
-      #expect(FileManager.default.contentsEqual(atPath: folder + "/straight/" + name, andPath: folder + "/parts/" + name), "\(name)")
+      #expect(
+        FileManager.default.contentsEqual(atPath: folder + "/straight/" + name, andPath: folder + "/parts/" + name), "\(name)")
     }
     // Done is done; other options are an error that says so, and nothing is lost.
     guard case .finished(_, true) = try segment(path, to: "parts", options: options, session: session) else {

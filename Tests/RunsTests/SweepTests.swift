@@ -69,7 +69,8 @@ import Testing
     ("grid: {bce_weight: 1}", "bce_weight"), ("base: {epochs: 2}", "nothing is varied"),
     ("random: {pos_weight: {min: 1}}\ncount: 2", "min: a, max: b"), ("random: {pos_weight: [1]}", "count"),
     ("grid: {pos_weight: [1]}\nrandom: {pos_weight: [1]}\ncount: 1", "it can be in one"), ("- 1", "name: value"),
-    ("random: {learning_rate: {min: 0, max: 1, log: true}}\ncount: 1", "above 0"), ("data: 'p{what}'\ngrid: {seed: [1]}", "braces"),
+    ("random: {learning_rate: {min: 0, max: 1, log: true}}\ncount: 1", "above 0"),
+    ("data: 'p{what}'\ngrid: {seed: [1]}", "braces"),
   ])
   func whatMakesNoSenseIsNamed(_ text: String, _ words: String) throws {
     #expect {
@@ -90,7 +91,8 @@ import Testing
   /// The shipped examples, counted as their comments say.
   @Test(arguments: [("sweep-coarse", 144), ("sweep-fine", 30), ("sweep-random", 48), ("sweep-patches", 12)])
   func examplesAreSweeps(_ name: String, _ count: Int) throws {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..").standardizedFileURL.path
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..").standardizedFileURL
+      .path
     let text = try String(contentsOfFile: root + "/configs/\(name).yaml", encoding: .utf8)
     let plan = try SweepPlan(text, path: name, data: name == "sweep-patches" ? nil : "d")
     #expect(plan.jobs.count == count)
@@ -117,7 +119,8 @@ import Testing
 
   private func plan() throws -> SweepPlan {
     try SweepPlan(
-      "data: d\nbase: {patch: 32, base: 2, epochs: 2, learning_rate: 0.001}\ngrid: {pos_weight: [1, 5, 25], batch: [1, 3], seed: [0, 1]}\n", path: "s")
+      "data: d\nbase: {patch: 32, base: 2, epochs: 2, learning_rate: 0.001}\ngrid: {pos_weight: [1, 5, 25], batch: [1, 3], seed: [0, 1]}\n",
+      path: "s")
   }
 
   private func sweep(
@@ -164,7 +167,9 @@ import Testing
     // All but the seconds.
     let others = CSV.rows(try String(contentsOfFile: parts.results, encoding: .utf8))
     let seconds = try #require(rows[0].firstIndex(of: "seconds"))
-    func timeless(_ rows: [[String]]) -> [[String]] { rows.map { $0.enumerated().filter { $0.offset != seconds }.map(\.element) } }
+    func timeless(_ rows: [[String]]) -> [[String]] {
+      rows.map { $0.enumerated().filter { $0.offset != seconds }.map(\.element) }
+    }
     #expect(timeless(rows) == timeless(others))
     #expect(rows[0].prefix(7) == ["run", "status", "pos_weight", "batch", "seed", "epochs_done", "best_epoch"])
     let best = try #require(rows[0].firstIndex(of: "best_val_f1"))

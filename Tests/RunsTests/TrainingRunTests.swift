@@ -19,7 +19,8 @@ import Testing
   private func configuration(epochs: Int, _ more: String = "") throws -> RunConfiguration {
     try RunConfiguration(
       RunOptions.parse(
-        more + "\npatch: 32\nbase: 4\nbatch: 2\nepochs: \(epochs)\nlearning_rate: 0.001\nflips: true\nturns: true\ncontrast: 0.2\nseed: 5",
+        more
+          + "\npatch: 32\nbase: 4\nbatch: 2\nepochs: \(epochs)\nlearning_rate: 0.001\nflips: true\nturns: true\ncontrast: 0.2\nseed: 5",
         path: "test.yaml"))
   }
 
@@ -79,7 +80,9 @@ import Testing
       #expect(last.history.records.map { $0.changed != nil } == [false, true, true])
       // Swings of the parts' epochs span the stops.
       let swings = try [whole, parts].map { HistoryTable(csv: try String(contentsOfFile: $0.history, encoding: .utf8)) }
-      for (swing, score) in [("val_f1_swing", "val_f1"), ("val_precision_swing", "val_precision"), ("val_recall_swing", "val_recall")] {
+      for (swing, score) in [
+        ("val_f1_swing", "val_f1"), ("val_precision_swing", "val_precision"), ("val_recall_swing", "val_recall"),
+      ] {
         let scores = swings[0][score].compactMap { $0 }
         #expect(scores.count == 3 && swings[0][swing] == [nil, abs(scores[1] - scores[0]), abs(scores[2] - scores[1])])
         #expect(swings[0][swing] == swings[1][swing])
@@ -157,7 +160,9 @@ import Testing
     let last = try TrainingRun(
       configuration("auto"), data: data, directory: parts, backend: CPUBackend(), resuming: true)
     #expect(try last.run(shouldStop: { false }, report: { _ in }) == .finished)
-    for (a, b) in [(whole.last, parts.last), (whole.resume, parts.resume)] { #expect(try bytes(a) == bytes(b), "\(a) and \(b) differ") }
+    for (a, b) in [(whole.last, parts.last), (whole.resume, parts.resume)] {
+      #expect(try bytes(a) == bytes(b), "\(a) and \(b) differ")
+    }
   }
 
   @Test func aRunGoesOnOnlyOverTheSamePatchesInTheSameOrder() throws {
@@ -190,7 +195,8 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let directory = RunDirectory(folder + "/run")
     try directory.create()
-    let run = try TrainingRun(configuration(epochs: 1), data: dataset(), directory: directory, backend: CPUBackend(), resuming: false)
+    let run = try TrainingRun(
+      configuration(epochs: 1), data: dataset(), directory: directory, backend: CPUBackend(), resuming: false)
     #expect(try run.run(shouldStop: { false }, report: { _ in }) == .finished)
     #expect(Curves.draw(directory, hasValidation: true) == nil)
   }
@@ -201,7 +207,8 @@ import Testing
     try directory.create()
     // At this rate nothing is learnt, and the first epoch stays the best.
     let run = try TrainingRun(
-      RunConfiguration(RunOptions.parse("early_stop: 2\nlearning_rate: 1.0e-30", path: "c").over(configuration(epochs: 9).options)),
+      RunConfiguration(
+        RunOptions.parse("early_stop: 2\nlearning_rate: 1.0e-30", path: "c").over(configuration(epochs: 9).options)),
       data: dataset(), directory: directory, backend: CPUBackend(), resuming: false)
     var best = 0
     let outcome = try run.run(shouldStop: { false }) { event in
@@ -269,15 +276,18 @@ import Testing
       let directory = RunDirectory(folder + "/" + setting.prefix(5))
       try directory.create()
       let options = try RunOptions.parse("\(setting)\nbatch: 2\nepochs: 1\nbase: 4", path: "c")
-      let run = try TrainingRun(RunConfiguration(options), data: data, directory: directory, backend: CPUBackend(), resuming: false)
+      let run = try TrainingRun(
+        RunConfiguration(options), data: data, directory: directory, backend: CPUBackend(), resuming: false)
       #expect(run.configuration.patch == 32 && run.session.shape.height == 32)
       var steps = 0
       #expect(try run.run(shouldStop: { steps == 2 }, report: { if case .step = $0 { steps += 1 } }) == .interrupted(epoch: 1))
-      let saved = try RunConfiguration(RunOptions.parse(RunDirectory.read(directory.configuration), path: directory.configuration))
+      let saved = try RunConfiguration(
+        RunOptions.parse(RunDirectory.read(directory.configuration), path: directory.configuration))
       #expect(saved.patch == 32 && saved.isSized && saved.inputScale == run.configuration.inputScale)
       let rest = try TrainingRun(saved, data: data, directory: directory, backend: CPUBackend(), resuming: true)
       #expect(try rest.run(shouldStop: { false }, report: { _ in }) == .finished)
-      models.append(Data(try rest.session.state.read(.parameters).map(\.bitPattern).flatMap { withUnsafeBytes(of: $0, Array.init) }))
+      models.append(
+        Data(try rest.session.state.read(.parameters).map(\.bitPattern).flatMap { withUnsafeBytes(of: $0, Array.init) }))
     }
     #expect(models[0] == models[1])
   }
@@ -317,8 +327,9 @@ import Testing
     func steps() throws -> [Int] {
       try String(contentsOfFile: directory.log, encoding: .utf8).split(separator: "\n").map { line in
         let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
-        #expect(Set(["step", "epoch", "loss", "bce", "dice", "gradient_norm", "learning_rate", "seconds", "device"])
-          == Set((object ?? [:]).keys))
+        #expect(
+          Set(["step", "epoch", "loss", "bce", "dice", "gradient_norm", "learning_rate", "seconds", "device"])
+            == Set((object ?? [:]).keys))
         return try #require(object?["step"] as? Int)
       }
     }

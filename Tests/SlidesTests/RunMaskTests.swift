@@ -186,7 +186,8 @@ import Testing
   @Test func partsOfAnObjectStayApart() {
     let zigzag = (0..<30).map { Point(x: Double($0 * 2), y: Double($0 % 2)) }
     let upper = Polygon(exterior: [.init(x: 58, y: -20)] + zigzag.reversed() + [.init(x: 0, y: -20)], holes: [])
-    let lower = Polygon(exterior: zigzag.map { .init(x: $0.x, y: $0.y + 0.5) } + [.init(x: 58, y: 30), .init(x: 0, y: 30)], holes: [])
+    let lower = Polygon(
+      exterior: zigzag.map { .init(x: $0.x, y: $0.y + 0.5) } + [.init(x: 58, y: 30), .init(x: 0, y: 30)], holes: [])
     let both = [upper, lower].map { polygon in
       signedArea(polygon.exterior) > 0 ? polygon : Polygon(exterior: polygon.exterior.reversed(), holes: [])
     }

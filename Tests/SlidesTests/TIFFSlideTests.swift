@@ -177,7 +177,8 @@ import Testing
     try expectError(with { $0.lies = [324: 100_000_000] }, "tile 0, 0: the file ends before its pixels do")
     try expectError(with { $0.lies = [325: 100_000_000] }, "ends before")
     // Fewer bytes than the tile needs.
-    var packed = try TestTIFF.page(Pictures.noise(width: 40, height: 40, channels: 3, seed: 3), block: (16, 16), packing: .deflate)
+    var packed = try TestTIFF.page(
+      Pictures.noise(width: 40, height: 40, channels: 3, seed: 3), block: (16, 16), packing: .deflate)
     packed.lies = [325: 100]
     try expectError(TestTIFF(pages: [packed]), "damaged")
   }

@@ -99,7 +99,8 @@ struct BenchOperation: Encodable {
   let error: Double
 
   init(
-    _ benchmark: OperationBenchmark, _ timing: Timing, _ roof: Roof, _ error: ConvolutionError, _ size: BenchSize.Values, _ backend: any Backend
+    _ benchmark: OperationBenchmark, _ timing: Timing, _ roof: Roof, _ error: ConvolutionError, _ size: BenchSize.Values,
+    _ backend: any Backend
   ) {
     let named = BenchDevice(backend)
     device = named.device

@@ -19,7 +19,8 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory.")
   var activations: ActivationStorage = .fp32
   @Flag(help: "Take the largest batch that fits with nothing computed again, instead of --batch.") var largestBatch = false
-  @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit = .automatic
+  @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit =
+    .automatic
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
   @Option(help: "Seconds after which no further step is timed; one is.") var seconds: Double?
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"

@@ -21,7 +21,8 @@ struct NodeReportCommand: ParsableCommand {
       """)
 
   @Option(name: [.customShort("o"), .long], help: "Folder to write into.") var output: String
-  @Option(help: "Time that it may take, such as 90s, 8m or 1h.") var budget: Budget = Budget(argument: "8m") ?? Budget(seconds: 480)
+  @Option(help: "Time that it may take, such as 90s, 8m or 1h.") var budget: Budget =
+    Budget(argument: "8m") ?? Budget(seconds: 480)
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
 
   /// Seconds, minutes or hours.
@@ -33,7 +34,9 @@ struct NodeReportCommand: ParsableCommand {
     init?(argument: String) {
       let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
       let unit = argument.last.flatMap { units[$0] }
-      guard let number = Double(unit == nil ? argument[...] : argument.dropLast()), number > 0, number.isFinite else { return nil }
+      guard let number = Double(unit == nil ? argument[...] : argument.dropLast()), number > 0, number.isFinite else {
+        return nil
+      }
       seconds = number * (unit ?? 1)
     }
 

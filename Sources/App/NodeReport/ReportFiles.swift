@@ -71,7 +71,8 @@ struct ReportFiles {
     let memory = ReportSummary.memory(records)
     if !memory.isEmpty {
       parts.append("## Memory")
-      parts.append(Self.table(["step", "planned", "process grew by", "GPUs' memory in use grew by, with the driver's own"], memory))
+      parts.append(
+        Self.table(["step", "planned", "process grew by", "GPUs' memory in use grew by, with the driver's own"], memory))
     }
     for record in records where record.outcome != .skipped {
       parts.append("## \(record.title)")

@@ -71,7 +71,8 @@ struct ReportPlan {
     let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
     let chosen = found.first { $0["selector"] as? String == device }
     if chosen?["matrix_units"] as? Bool == true { return nil }
-    return "\(device) computes every precision in fp32: \(chosen?["matrix_reason"] as? String ?? "it has no matrix units that are used")"
+    return
+      "\(device) computes every precision in fp32: \(chosen?["matrix_reason"] as? String ?? "it has no matrix units that are used")"
   }
 
   /// Whether the device works at all, in seconds: a slow machine has this if it has nothing else.
@@ -80,7 +81,8 @@ struct ReportPlan {
       ReportSection(name: "doctor", title: "Doctor", commands: [glomseg("doctor", "--device", device)], most: share(0.15)),
       ReportSection(
         name: "check-quick", title: "Quick check: small cases that reach every kernel",
-        commands: [glomseg("check", "--device", device, "--quick", "--json", "-")], most: share(0.2), kept: share(0.15), tellsPart: 0.8,
+        commands: [glomseg("check", "--device", device, "--quick", "--json", "-")], most: share(0.2), kept: share(0.15),
+        tellsPart: 0.8,
         remark: Self.unchecked),
     ]
   }
@@ -108,7 +110,9 @@ struct ReportPlan {
     }
     let roof = ReportSection(
       name: "roof", title: "Roof",
-      commands: [glomseg("bench", "roof", "--seconds", String(format: "%.2f", min(1, share(0.005))), "--device", device, "--json", "-")],
+      commands: [
+        glomseg("bench", "roof", "--seconds", String(format: "%.2f", min(1, share(0.005))), "--device", device, "--json", "-")
+      ],
       most: share(0.1))
     return [steps[0], roof] + steps[1...] + memory
   }
@@ -132,7 +136,8 @@ struct ReportPlan {
     let slow = share(0.005)
     return [
       ReportSection(
-        name: "step-\(size.patch)-largest", title: "Training step, base \(size.base), the largest batch of \(size.patch) x \(size.patch) that fits",
+        name: "step-\(size.patch)-largest",
+        title: "Training step, base \(size.base), the largest batch of \(size.patch) x \(size.patch) that fits",
         commands: [step(size, steps: 5, seconds: share(0.05), device) + ["--largest-batch"]], most: share(0.15),
         watchesMemory: true,
         reasonToSkip: { records in
@@ -163,7 +168,9 @@ struct ReportPlan {
     return [
       ReportSection(
         name: "training-data", title: "Synthetic data",
-        commands: [glomseg("data", "synth", data, "--seed", "7", "--patch", "256", "--train", "64", "--validation", "16", "--test", "16")],
+        commands: [
+          glomseg("data", "synth", data, "--seed", "7", "--patch", "256", "--train", "64", "--validation", "16", "--test", "16")
+        ],
         most: share(0.1), kept: share(0.03)),
       ReportSection(
         name: "training", title: "Training on synthetic data",
@@ -171,7 +178,8 @@ struct ReportPlan {
           glomseg(
             "train", data, "-o", run, "--patch", "256", "--base", "16", "--batch", "16", "--lr", "2e-3", "--pos-weight", "5",
             "--epochs", "100000", "--flips", "--turns", "--threads", "4", "--device", device)
-        ], least: min(5, share(0.1)), most: min(60, share(0.15)), kept: min(60, share(0.15)), endsAtLimit: true, reasonToSkip: failed("training-data"),
+        ], least: min(5, share(0.1)), most: min(60, share(0.15)), kept: min(60, share(0.15)), endsAtLimit: true,
+        reasonToSkip: failed("training-data"),
         afterwards: { (try? String(contentsOfFile: run + "/history.csv", encoding: .utf8)) ?? "" }),
       ReportSection(
         name: "training-scores", title: "Scores of the trained model",

@@ -53,7 +53,8 @@ enum ReportSummary {
     else { return nil }
     let compiled = peer["compile"] as? Bool == true ? "compiled" : "eager"
     return [
-      "PyTorch \(peer["version"] ?? "?"), \(peer["precision"] ?? "?"), \(peer["memory_format"] ?? "?"), \(compiled)", size(object),
+      "PyTorch \(peer["version"] ?? "?"), \(peer["precision"] ?? "?"), \(peer["memory_format"] ?? "?"), \(compiled)",
+      size(object),
       decimals(seconds), "",
       String(format: "%.2f (%.2f to %.2f)", ratio, least, most)
         + " of \(Int(count)) pairs with \(ours["arithmetic"] ?? "?"), \(decimals(own)) s",

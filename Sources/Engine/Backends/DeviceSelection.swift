@@ -40,7 +40,9 @@ public enum DeviceSelection {
           rejections.append(Rejection(device: "\(device.selector) \(device.name)", reason: "\(error)"))
         }
       }
-      return (CPUBackend(precision: precision), "no OpenCL device \(devices.isEmpty ? "found" : "passed its self-check")", rejections)
+      return (
+        CPUBackend(precision: precision), "no OpenCL device \(devices.isEmpty ? "found" : "passed its self-check")", rejections
+      )
     }
     let (wanted, forced) = split(selector.lowercased())
     let match = devices.first { device in

@@ -283,8 +283,7 @@ final class SafetensorsDescriptor: Sendable {
   }
 
   /// Appends the bytes of all elements at the descriptor's position.
-  func write<Element: BitwiseCopyable>(_ elements: [Element], path: String) throws(SafetensorsError)
-  {
+  func write<Element: BitwiseCopyable>(_ elements: [Element], path: String) throws(SafetensorsError) {
     try elements.withUnsafeBufferPointer { buffer throws(SafetensorsError) in
       try write(UnsafeRawBufferPointer(buffer), path: path)
     }

@@ -48,7 +48,8 @@ public final class TrainingSession {
   public init(
     _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int, on backend: any Backend,
     activations: ActivationStorage = .fp32,
-    averages: Bool = false, memoryLimit: MemoryLimit = .automatic, seed: UInt64 = 0, loss: BCEDiceLoss = BCEDiceLoss(), adam: Adam = Adam()
+    averages: Bool = false, memoryLimit: MemoryLimit = .automatic, seed: UInt64 = 0, loss: BCEDiceLoss = BCEDiceLoss(),
+    adam: Adam = Adam()
   ) throws(EngineError) {
     self.model = model
     self.backend = backend

@@ -56,7 +56,8 @@ public struct SlideSegmenter {
   ///   - surroundings: where the slide was not scanned.
   ///   - tissue: where to look; `nil` for everywhere.
   func fill(
-    _ map: MapFile, canvas: SlideCanvas, surroundings: TissueMap, tissue: TissueMap?, timing: inout Timing, shouldStop: () -> Bool,
+    _ map: MapFile, canvas: SlideCanvas, surroundings: TissueMap, tissue: TissueMap?, timing: inout Timing,
+    shouldStop: () -> Bool,
     progress: (Int, Int) -> Void
   ) throws -> Outcome {
     let stride = max(1, side - Int((options.overlap * Double(side)).rounded()))

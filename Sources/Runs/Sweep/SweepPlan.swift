@@ -133,7 +133,9 @@ public struct SweepPlan: Sendable {
       if own.contains(name) { overlap = value.settingText } else { mapping[Node(name)] = value }
     }
     let text: String
-    do { text = try Yams.serialize(node: .mapping(mapping)) } catch { throw .request("a run's settings cannot be written: \(error)") }
+    do { text = try Yams.serialize(node: .mapping(mapping)) } catch {
+      throw .request("a run's settings cannot be written: \(error)")
+    }
     return (try RunOptions.parse(text, path: path), overlap)
   }
 
@@ -167,7 +169,6 @@ public struct SweepPlan: Sendable {
   private static func formatted(_ value: Double) -> String { String(format: "%.4g", value) }
 }
 
-
 /// A part of a sweep's runs for one job of an array: the i-th of n, from 1.
 public struct Shard: Sendable, Equatable {
   public let number: Int
@@ -180,7 +181,9 @@ public struct Shard: Sendable, Equatable {
   /// "2/8"; nil for anything else.
   public init?(_ text: String) {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
-    guard parts.count == 2, let number = parts[0], let count = parts[1], count >= 1, (1...count).contains(number) else { return nil }
+    guard parts.count == 2, let number = parts[0], let count = parts[1], count >= 1, (1...count).contains(number) else {
+      return nil
+    }
     self.init(number: number, count: count)
   }
 

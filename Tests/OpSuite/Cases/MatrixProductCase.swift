@@ -10,7 +10,8 @@ struct MatrixProductCase: CaseDefinition {
 
   func inputs(seed: UInt64) -> [CaseInput] {
     [
-      CaseInput("a", Tensor64(random: [1, 1, 16, k], seed: seed)), CaseInput("b", Tensor64(random: [1, 1, k, 16], seed: seed &+ 1)),
+      CaseInput("a", Tensor64(random: [1, 1, 16, k], seed: seed)),
+      CaseInput("b", Tensor64(random: [1, 1, k, 16], seed: seed &+ 1)),
     ]
   }
 

@@ -14,7 +14,8 @@ struct RoofCase: CaseDefinition {
 
   func build(_ b: inout CaseBuilder) throws(EngineError) {
     let x = try b.source("x")
-    let y = if let rounds { try b.graph.apply(RoofArithmetic(rounds: rounds), [x])[0] } else { try b.graph.apply(RoofCopy(), [x])[0] }
+    let y =
+      if let rounds { try b.graph.apply(RoofArithmetic(rounds: rounds), [x])[0] } else { try b.graph.apply(RoofCopy(), [x])[0] }
     try b.output("y", y)
   }
 

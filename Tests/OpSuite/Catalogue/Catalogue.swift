@@ -7,18 +7,20 @@ public enum Catalogue {
 
   /// Every case but the large ones; the convolutions last, whose kernels take a slow compiler longest.
   public static let all: [OpCase] =
-    batchNorms + groupNorms + materializations + halves + activations + pools + concatenations + groupSums + losses + optimizers + averages + sums + roofs + matrixProducts
+    batchNorms + groupNorms + materializations + halves + activations + pools + concatenations + groupSums + losses + optimizers
+    + averages + sums + roofs + matrixProducts
     + transposedConvolutions + convolutions
 
   /// What breaks only at size: gigabytes of memory and minutes each.
-  public static let large: [OpCase] = [
-    OpCase(ChannelSumCase(n: 1, c: 1, h: 8192, w: 8192), tier: .large),
-    OpCase(ChannelSumCase(n: 4, c: 4, h: 2048, w: 2048), tier: .large),
-    OpCase(SumOfSquaresCase(count: 1 << 26), tier: .large),
-    OpCase(BCEDiceCase(n: 16, h: 2048, w: 2048), tier: .large),
-    OpCase(BatchNormCase(n: 8, c: 2, h: 2048, w: 2048, relu: true, offset: 1000), tier: .large),
-    OpCase(ConvolutionCase(n: 1, channels: [3], h: 2048, w: 2048, branches: [(4, 1)]), tier: .large),
-  ] + LongIndexCase.Trained.allCases.map { OpCase(LongIndexCase(trained: $0), tier: .large) }
+  public static let large: [OpCase] =
+    [
+      OpCase(ChannelSumCase(n: 1, c: 1, h: 8192, w: 8192), tier: .large),
+      OpCase(ChannelSumCase(n: 4, c: 4, h: 2048, w: 2048), tier: .large),
+      OpCase(SumOfSquaresCase(count: 1 << 26), tier: .large),
+      OpCase(BCEDiceCase(n: 16, h: 2048, w: 2048), tier: .large),
+      OpCase(BatchNormCase(n: 8, c: 2, h: 2048, w: 2048, relu: true, offset: 1000), tier: .large),
+      OpCase(ConvolutionCase(n: 1, channels: [3], h: 2048, w: 2048, branches: [(4, 1)]), tier: .large),
+    ] + LongIndexCase.Trained.allCases.map { OpCase(LongIndexCase(trained: $0), tier: .large) }
 
   /// Cases of seconds in all that reach every kernel function.
   public static let quick: [OpCase] = all.filter { $0.tier == .quick }

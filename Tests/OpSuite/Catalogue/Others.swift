@@ -37,7 +37,8 @@ extension Catalogue {
 
   static let groupNorms: [OpCase] = {
     var cases = [
-      OpCase(GroupNormCase(), tier: .quick), OpCase(GroupNormCase(c: 4, channelsPerGroup: 2, relu: false, twice: true), tier: .quick),
+      OpCase(GroupNormCase(), tier: .quick),
+      OpCase(GroupNormCase(c: 4, channelsPerGroup: 2, relu: false, twice: true), tier: .quick),
     ]
     for (index, edge) in edges.enumerated() {
       let size = [1, 3, 2, 8][index % 4]

@@ -28,7 +28,8 @@ public enum GoldenNetwork {
       guard step == 0 else { continue }
       let (graph, executable) = session.mainStep
       comparisons.append(
-        try golden.compare("logits_0", Tensor64(first.shape.enumerated().map { $0 == 1 ? 1 : $1 }, executable.read(graph.logits))))
+        try golden.compare("logits_0", Tensor64(first.shape.enumerated().map { $0 == 1 ? 1 : $1 }, executable.read(graph.logits)))
+      )
       let gradients = try session.state.read(.gradients)
       for entry in session.layout.entries where entry.slab == .parameters {
         let values = Array(gradients[entry.offset..<entry.offset + entry.count])

@@ -4,8 +4,7 @@ extension Reference {
   /// y[n,o,2i+p,2j+q] = b[o] + Σ over c of w[c,o,p,q] · x[n,c,i,j]
   ///
   /// - Shapes: x (N, C, H, W); weight (C, O, 2, 2); bias (O); y (N, O, 2H, 2W).
-  public static func convTranspose2x2(_ x: Tensor64, weight: Tensor64, bias: Tensor64?) -> Tensor64
-  {
+  public static func convTranspose2x2(_ x: Tensor64, weight: Tensor64, bias: Tensor64?) -> Tensor64 {
     let (n, c, h, w) = x.nchw
     let o = upsamplingChannels(input: x.shape, weight: weight.shape)
     var y = Tensor64(zeros: [n, o, 2 * h, 2 * w])

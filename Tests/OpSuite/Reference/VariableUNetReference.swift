@@ -122,7 +122,8 @@ public struct VariableUNetReference: Sendable {
   private func groupSize(_ norm: String) -> Int {
     func divisor(_ a: Int, _ b: Int) -> Int { b == 0 ? a : divisor(b, a % b) }
     let stacked = Self.branches(bottleneck, 8 * base)
-    let widths = stacked.contains { "bottleneck.\($0.norm)" == norm } ? stacked.map(\.channels) : [parameter("\(norm).weight").count]
+    let widths =
+      stacked.contains { "bottleneck.\($0.norm)" == norm } ? stacked.map(\.channels) : [parameter("\(norm).weight").count]
     return widths.reduce(8, divisor)
   }
 

@@ -117,7 +117,8 @@ public struct NetworkCase: Sendable {
       if isRounded {
         result.tensors.append(
           TensorResult(
-            "gradient of all parameters", got: allGot, want: Tensor64([allWant.count], allWant), boundOfNorm: rounded.squareRoot()))
+            "gradient of all parameters", got: allGot, want: Tensor64([allWant.count], allWant), boundOfNorm: rounded.squareRoot()
+          ))
       }
     }
   }

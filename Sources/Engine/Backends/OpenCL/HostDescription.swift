@@ -16,7 +16,9 @@ struct HostDescription {
 
   /// A machine in hwloc's words; nil where its own look is right, or a variable of hwloc's says that somebody chose.
   var text: String? {
-    guard !environment.contains(where: { $0.hasPrefix("HWLOC_") }), let total = HostMemory.bytes("MemTotal:", in: memory) else { return nil }
+    guard !environment.contains(where: { $0.hasPrefix("HWLOC_") }), let total = HostMemory.bytes("MemTotal:", in: memory) else {
+      return nil
+    }
     let seen = (0..<1024).lazy.map { HostMemory.bytes("MemTotal:", in: "\(nodes)/node\($0)/meminfo") }
       .prefix { $0 != nil }.reduce(0) { $0 + $1! }
     guard seen > 0, seen < total / 4 * 3 else { return nil }

@@ -36,7 +36,8 @@ enum MatrixProbe {
       return MatrixFinding(.none, "there are kernels for those of NVIDIA's, AMD's and Intel's GPUs alone")
     }
     let key = Array(
-      (["matrix probe 3", device.platformVersion, device.name, device.deviceVersion, device.driverVersion] + Precision.allCases.map(\.rawValue)
+      (["matrix probe 3", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
+        + Precision.allCases.map(\.rawValue)
         + ["matrix.clh", "matrix_product.cl", "prelude.clh"].map { ProgramCache.source($0) ?? "" }).joined(separator: "\n").utf8)
     if let kept = store?.binary(for: key).flatMap({ MatrixFinding(text: String(decoding: $0, as: UTF8.self)) }) { return kept }
     let found = ask(device, kernels)
@@ -93,7 +94,8 @@ enum MatrixProbe {
     let y = try graph.apply(MatrixProduct(), [a, b])[0]
     graph.keep(y)
     let layout = StateLayout()
-    let executable = try backend.load(Plan(graph, layout: layout, for: backend.traits), state: backend.makeState(layout, slabs: []))
+    let executable = try backend.load(
+      Plan(graph, layout: layout, for: backend.traits), state: backend.makeState(layout, slabs: []))
     var random = RandomSource(state: 5)
     let left = (0..<16 * k).map { _ in Float(random.unit() * 2 - 1) }
     let right = (0..<k * 16).map { _ in Float(random.unit() * 2 - 1) }

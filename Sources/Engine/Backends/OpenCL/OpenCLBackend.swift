@@ -94,7 +94,8 @@ public final class OpenCLBackend: Backend {
 
   func makeBuffer(_ byteCount: Int, for purpose: String) throws(EngineError) -> OpenCLBuffer {
     guard byteCount <= traits.maxAllocationBytes else {
-      throw .memory(neededBytes: byteCount, availableBytes: traits.maxAllocationBytes, purpose: "\(purpose) in one piece on \(name)")
+      throw .memory(
+        neededBytes: byteCount, availableBytes: traits.maxAllocationBytes, purpose: "\(purpose) in one piece on \(name)")
     }
     return try OpenCLBuffer(context, byteCount: max(64, byteCount), call)
   }

@@ -251,7 +251,9 @@ final class OpenCLExecutable: Executable {
     var failure: EngineError?
     values.withUnsafeMutableBytes { bytes in
       guard let base = bytes.baseAddress else { return }
-      do throws(EngineError) { try backend.read(base, bytes.count, from: arenas[slab], offset: offset * 4) } catch { failure = error }
+      do throws(EngineError) { try backend.read(base, bytes.count, from: arenas[slab], offset: offset * 4) } catch {
+        failure = error
+      }
     }
     if let failure { throw failure }
     return values

@@ -45,7 +45,8 @@ final class OpenCLBuffer {
     self.byteCount = byteCount
     var region = cl_buffer_region(origin: offset, size: byteCount)
     raw = try call.make("clCreateSubBuffer") {
-      clCreateSubBuffer(parent.raw, cl_mem_flags(CL_MEM_READ_WRITE), cl_buffer_create_type(CL_BUFFER_CREATE_TYPE_REGION), &region, $0)
+      clCreateSubBuffer(
+        parent.raw, cl_mem_flags(CL_MEM_READ_WRITE), cl_buffer_create_type(CL_BUFFER_CREATE_TYPE_REGION), &region, $0)
     }
   }
 

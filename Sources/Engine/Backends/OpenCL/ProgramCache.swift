@@ -39,10 +39,11 @@ package final class ProgramCache {
     self.device = device.raw
     self.store = store
     joinsForms = edit == nil && device.isPoCL
-    identity = [
-      device.platformName, device.platformVersion, device.vendor, device.name, device.deviceVersion, device.driverVersion,
-      Self.options,
-    ].joined(separator: "\n") + "\n"
+    identity =
+      [
+        device.platformName, device.platformVersion, device.vendor, device.name, device.deviceVersion, device.driverVersion,
+        Self.options,
+      ].joined(separator: "\n") + "\n"
     self.call = call
   }
 

@@ -20,9 +20,10 @@ enum ProgramForms {
     "conv2d.cl": [
       convolution(kernel: 1, x0: 0), convolution(kernel: 1, x0: 2), convolution(kernel: 1, x0: 5),
       convolution(kernel: 1, x0: 2, storeDepth: 1), convolution(x0: 2), convolution(x0: 0, x1: 2),
-    ] + bottlenecks.flatMap {
-      [convolution(dilation: $0.dilation, width: $0.width, x0: 0), convolution(dilation: $0.dilation, width: $0.width, x0: 4)]
-    },
+    ]
+      + bottlenecks.flatMap {
+        [convolution(dilation: $0.dilation, width: $0.width, x0: 0), convolution(dilation: $0.dilation, width: $0.width, x0: 4)]
+      },
     "conv2d_weight_gradient.cl": [
       weightGradient(kernel: 1, x0: 2, z: 0), weightGradient(kernel: 1, x0: 5, z: 2), weightGradient(x0: 0, x1: 2, z: 4),
       weightGradient(x0: 2, z: 4),

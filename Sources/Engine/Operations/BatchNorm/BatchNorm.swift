@@ -75,7 +75,7 @@ public struct BatchNorm: Operation {
         "batch_norm.cl", "batch_norm_table", defines: defines,
         arguments: [
           ("table", .target(0)), ("running_mean", .target(1)), ("running_variance", .target(2)),
-          ("partial", .scratch(0)), ("gamma", .input(1)), ("beta", .input(2))
+          ("partial", .scratch(0)), ("gamma", .input(1)), ("beta", .input(2)),
         ] + runs.arguments + [
           ("runs", .int(runs.count)), ("momentum", .float(momentum)), ("epsilon", .float(epsilon)),
         ], runs: [z.c], on: device),

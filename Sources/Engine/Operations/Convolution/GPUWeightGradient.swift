@@ -80,9 +80,9 @@ struct GPUWeightGradient {
           ("C_LANES", lanes), ("ITEM_C", itemInputs), ("TILE_H", height),
         ],
         arguments: kernel.gpuArguments(tiles: tiles, slices: slices, outGroups: outGroups, inGroups: inGroups) + [
-            ("z_stage", .local(Self.zBytes(groupChannels, height))),
-            ("x_stage", .local(Self.xBytes(lanes * itemInputs, window, kernel.dilation, height))),
-          ], global: [slices * groups * items], local: [items]),
+          ("z_stage", .local(Self.zBytes(groupChannels, height))),
+          ("x_stage", .local(Self.xBytes(lanes * itemInputs, window, kernel.dilation, height))),
+        ], global: [slices * groups * items], local: [items]),
       kernel.gpuReduction(count: count, partials: slices, accumulates: accumulates),
     ]
   }

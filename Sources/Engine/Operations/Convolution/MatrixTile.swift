@@ -22,7 +22,9 @@ struct MatrixTile {
 
   /// Nil where the device has no matrix units that are used, or another form suits the convolution better.
   init?(kernel: Int, dilation: Int, channels: Int, outChannels: Int, device: DeviceTraits) {
-    guard let form = device.matrixForm, outChannels >= Self.leastChannels, device.localBytes >= Self.localBytes else { return nil }
+    guard let form = device.matrixForm, outChannels >= Self.leastChannels, device.localBytes >= Self.localBytes else {
+      return nil
+    }
     self.kernel = kernel
     self.dilation = dilation
     self.form = form

@@ -118,7 +118,8 @@ struct TileKernel {
     return Launch(
       "conv2d_winograd.cl", "conv2d_winograd_tile", defines: modes,
       arguments: arguments + [
-        ("sum_channels", .int(tile.sumChannels)), ("raw", .local(tile.rawBytes)), ("stage", .local(tile.stageBytes)), ("sums", .local(tile.sumBytes)),
+        ("sum_channels", .int(tile.sumChannels)), ("raw", .local(tile.rawBytes)), ("stage", .local(tile.stageBytes)),
+        ("sums", .local(tile.sumBytes)),
       ], global: grid, local: [1, 1, 1])
   }
 

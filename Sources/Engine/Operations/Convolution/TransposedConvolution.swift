@@ -122,9 +122,10 @@ public struct TransposedConvolutionInputGradient: Operation {
     let (dy, dx) = (io.inputs[0], io.targets[0])
     switch device.kind {
     case .openCL: return [kernel(io, device).packedBytes]
-    case .cpuPath: return [
-      CPUColumns.scratchBytes(rows: 4 * dy.c, plane: dx.plane, kernel: 1, dilation: 1, outWidth: dx.w, device)
-    ]
+    case .cpuPath:
+      return [
+        CPUColumns.scratchBytes(rows: 4 * dy.c, plane: dx.plane, kernel: 1, dilation: 1, outWidth: dx.w, device)
+      ]
     }
   }
 

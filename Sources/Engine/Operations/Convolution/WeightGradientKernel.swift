@@ -74,16 +74,20 @@ struct WeightGradientKernel {
 
   private func direct(accumulates: Bool) -> [Launch] {
     let (group, rows, tile, zBytes) = geometry
-    let defines = tile.defines + [
-      ("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1),
-      ("Z_MODE", z.mode.rawValue), ("Z_ROWS", rows),
-    ]
+    let defines =
+      tile.defines + [
+        ("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1),
+        ("Z_MODE", z.mode.rawValue), ("Z_ROWS", rows),
+      ]
     return [
       Launch(
         "conv2d_weight_gradient.cl", "conv2d_weight_gradient_partial", defines: defines,
         arguments: arguments(
           tiles: tiles, slices: slices, height: tile.height, chunk: tile.chunk, group: group)
-          + [("images", .int(images)), ("stack", .int(tile.stack)), ("z_stage", .local(zBytes)), ("x_stage", .local(tile.stageBytes))], global: [slices, (z.used + group - 1) / group, 1], local: [1, 1, 1]),
+          + [
+            ("images", .int(images)), ("stack", .int(tile.stack)), ("z_stage", .local(zBytes)),
+            ("x_stage", .local(tile.stageBytes)),
+          ], global: [slices, (z.used + group - 1) / group, 1], local: [1, 1, 1]),
       Launch(
         "conv2d_reduce.cl", "conv2d_reduce",
         arguments: [
