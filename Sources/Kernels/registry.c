@@ -38,6 +38,15 @@ static const char conv2d_winograd_reduce[] = {
 static const char matrix[] = {
 #embed "matrix.clh"
     , 0};
+static const char matrix_nvidia[] = {
+#embed "matrix_nvidia.clh"
+    , 0};
+static const char matrix_amd[] = {
+#embed "matrix_amd.clh"
+    , 0};
+static const char matrix_intel[] = {
+#embed "matrix_intel.clh"
+    , 0};
 static const char conv2d_matrix[] = {
 #embed "conv2d_matrix.cl"
     , 0};
@@ -123,6 +132,9 @@ static const struct {
     {"conv2d_gpu_weight_gradient.cl", conv2d_gpu_weight_gradient},
     {"conv2d_winograd_reduce.cl", conv2d_winograd_reduce},
     {"matrix.clh", matrix},
+    {"matrix_nvidia.clh", matrix_nvidia},
+    {"matrix_amd.clh", matrix_amd},
+    {"matrix_intel.clh", matrix_intel},
     {"conv2d_matrix.cl", conv2d_matrix},
     {"conv2d_matrix_pack.cl", conv2d_matrix_pack},
     {"conv2d_matrix_weight_gradient.cl", conv2d_matrix_weight_gradient},

@@ -164,10 +164,11 @@ public struct Mutation: Sendable, CustomStringConvertible {
       caughtBy: "convolution/n1_c2_o3_h20_w21_k3_d9_seed1", as: .gpu,
       ("x_begin = tile_x - pad_x + q * DILATION;", "x_begin = tile_x - pad_x;")),
     Mutation(
-      "a fragment's halves swapped", in: "matrix.clh", caughtBy: "convolution/", as: .emulated, precision: .tf32,
+      "a fragment's halves swapped", in: "matrix_nvidia.clh", caughtBy: "convolution/", as: .emulated, precision: .tf32,
       ("8 * ((r) & 1)", "8 * ((r) >> 1)"), ("4 * ((r) >> 1)", "4 * ((r) & 1)")),
     Mutation(
-      "a column of the sums taken for the next", in: "matrix.clh", caughtBy: "convolution/", as: .emulated, precision: .bf16,
+      "a column of the sums taken for the next", in: "matrix_nvidia.clh", caughtBy: "convolution/", as: .emulated,
+      precision: .bf16,
       ("(2 * ((lane) & 3) + ((i) & 1))", "(((lane) & 3) + 4 * ((i) & 1))")),
     Mutation(
       "one of three products left out", in: "matrix.clh", caughtBy: "convolution/", as: .emulated,
@@ -204,28 +205,28 @@ public struct Mutation: Sendable, CustomStringConvertible {
       caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .emulated,
       precision: .tf32, ("int i = row + share;", "int i = row;")),
     Mutation(
-      "a pixel of an mfma's sums taken for the next", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      "a pixel of an mfma's sums taken for the next", in: "matrix_amd.clh", caughtBy: "convolution/", as: .amdEmulated,
       ("C_COLUMN(lane, i) (4 * ((lane) >> 4) + (i))", "C_COLUMN(lane, i) (((lane) >> 4) + 4 * (i))")),
     Mutation(
-      "a channel's quarter read for another", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      "a channel's quarter read for another", in: "matrix_amd.clh", caughtBy: "convolution/", as: .amdEmulated,
       precision: .bf16, ("A_WORD(lane, r) (((lane) >> 4) + 4 * (r))", "A_WORD(lane, r) (2 * ((lane) >> 4) + (r))")),
     Mutation(
-      "the second of two mfma forgotten", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      "the second of two mfma forgotten", in: "matrix_amd.clh", caughtBy: "convolution/", as: .amdEmulated,
       precision: .tf32, ("return MFMA(b.s1, a.s1, c);", "return c;")),
     Mutation(
-      "an mfma's operands swapped", in: "matrix.clh", caughtBy: "convolution/", as: .amdEmulated,
+      "an mfma's operands swapped", in: "matrix_amd.clh", caughtBy: "convolution/", as: .amdEmulated,
       precision: .fp32Fast, ("return MFMA(b, a, c);", "return MFMA(a, b, c);")),
     Mutation(
-      "rows of a taken by halves, not by turns", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated,
+      "rows of a taken by halves, not by turns", in: "matrix_intel.clh", caughtBy: "convolution/", as: .intelEmulated,
       precision: .tf32, ("A_ROW(lane, r) (((lane) >> 3) + 2 * (r))", "A_ROW(lane, r) (8 * ((lane) >> 3) + (r))")),
     Mutation(
-      "the same number of a pair for both items", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated,
+      "the same number of a pair for both items", in: "matrix_intel.clh", caughtBy: "convolution/", as: .intelEmulated,
       precision: .bf16, ("uint shift = (get_local_id(0) & 1) * 16", "uint shift = 0")),
     Mutation(
-      "the first eight rows twice", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated,
+      "the first eight rows twice", in: "matrix_intel.clh", caughtBy: "convolution/", as: .intelEmulated,
       ("MAD(c.hi, a.hi, b)", "MAD(c.hi, a.lo, b)")),
     Mutation(
-      "a column of b by turns", in: "matrix.clh", caughtBy: "convolution/", as: .intelEmulated, precision: .fp32Fast,
+      "a column of b by turns", in: "matrix_intel.clh", caughtBy: "convolution/", as: .intelEmulated, precision: .fp32Fast,
       ("#define B_WORD(lane, r) (r)\n", "#define B_WORD(lane, r) ((r) / 2 + 4 * ((r) & 1))\n")),
     Mutation(
       "weights packed for 32 lanes", in: "conv2d_matrix_pack.cl", caughtBy: "convolution/", as: .amdEmulated,

@@ -38,7 +38,8 @@ enum MatrixProbe {
     let key = Array(
       (["matrix probe 3", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
         + Precision.allCases.map(\.rawValue)
-        + ["matrix.clh", "matrix_product.cl", "prelude.clh"].map { ProgramCache.source($0) ?? "" }).joined(separator: "\n").utf8)
+        + ProgramCache.files.filter { $0.hasPrefix("matrix") || $0 == "prelude.clh" }.map { ProgramCache.source($0) ?? "" })
+        .joined(separator: "\n").utf8)
     if let kept = store?.binary(for: key).flatMap({ MatrixFinding(text: String(decoding: $0, as: UTF8.self)) }) { return kept }
     let found = ask(device, kernels)
     store?.keep(Array(found.text.utf8), for: key)

@@ -137,23 +137,28 @@ package final class ProgramCache {
 
   /// Files with their includes put in place, each once, and line directives so that messages name the file.
   private func text(_ files: [String]) throws(EngineError) -> [String] {
+    var included: Set<String> = []
     var sources: [String] = []
-    var includes: Set<String> = []
-    for name in files {
-      var text = "#line 1 \"\(name)\"\n"
-      let body = try file(name, for: "a launch")
-      for (index, line) in body.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-        guard line.hasPrefix("#include \"") else {
-          text += line + "\n"
-          continue
-        }
-        let included = String(line.dropFirst("#include \"".count).prefix { $0 != "\"" })
-        let inside = try file(included, for: name)
-        if includes.insert(included).inserted { text += "#line 1 \"\(included)\"\n" + inside }
-        text += "\n#line \(index + 2) \"\(name)\"\n"
-      }
-      sources.append(text)
-    }
+    for name in files { sources.append(try text(name, for: "a launch", &included)) }
     return sources
+  }
+
+  private func text(_ name: String, for reader: String, _ included: inout Set<String>) throws(EngineError) -> String {
+    var text = "#line 1 \"\(name)\"\n"
+    var hasIncluded = false
+    for (index, line) in try file(name, for: reader).split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let next = "#line \(index + 2) \"\(name)\"\n"
+      guard line.hasPrefix("#include \"") else {
+        text += line + "\n"
+        // Where a condition skipped what was included, it skipped the directive behind it too.
+        if hasIncluded, line == "#endif" { text += next }
+        continue
+      }
+      let header = String(line.dropFirst("#include \"".count).prefix { $0 != "\"" })
+      if included.insert(header).inserted { text += try self.text(header, for: name, &included) }
+      text += "\n" + next
+      hasIncluded = true
+    }
+    return text
   }
 }
