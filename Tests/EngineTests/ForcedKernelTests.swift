@@ -1,0 +1,41 @@
+import Engine
+import OpSuite
+import Testing
+
+/// The kernels of other devices, on the first OpenCL device: GPUs' with and without matrix units. Scripts/test gives them a process
+/// beside that of the other tests.
+@Suite(.serialized) struct ForcedKernelTests {
+  /// The kernels for GPUs, on whatever is there: one class in full, and one of each other form of its tiles.
+  @Test func everyCaseAsOnAGPU() throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    try checkConformance(of: Catalogue.all, on: OpenCLBackend(device, as: .nvidia))
+    try checkConformance(of: Catalogue.quick, on: OpenCLBackend(device, as: .gpu))
+  }
+
+  /// The kernels for matrix units with emulated products, rounded as each precision rounds.
+  @Test(arguments: Precision.allCases) func quickCasesAsOnMatrixUnits(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .emulated, precision: precision)
+    #expect(backend.traits.arithmetic == precision)
+    try checkConformance(of: Catalogue.quick, on: backend)
+  }
+
+  /// The same with AMD's fragments, which differ by what operands are rounded to: fp32 as it is, bf16, and two bf16 numbers.
+  @Test(arguments: [Precision.fp32, .fp32Fast, .bf16]) func convolutionsAsOnAMDsMatrixUnits(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .amdEmulated, precision: precision)
+    #expect(backend.traits.arithmetic == precision)
+    try checkConformance(
+      of: Catalogue.quick.filter { $0.operation.hasSuffix("convolution") || $0.operation == "matrix_product" }, on: backend)
+    #expect(try OpenCLBackend(device, as: .amdEmulated, precision: .tf32).traits.arithmetic == .fp32)
+  }
+
+  /// And with Intel's.
+  @Test(arguments: Precision.allCases) func convolutionsAsOnIntelsMatrixUnits(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .intelEmulated, precision: precision)
+    #expect(backend.traits.arithmetic == precision)
+    try checkConformance(
+      of: Catalogue.quick.filter { $0.operation.hasSuffix("convolution") || $0.operation == "matrix_product" }, on: backend)
+  }
+}
