@@ -4,8 +4,8 @@
 
 /// A description of this machine for PoCL, where it would see but a part of the memory.
 ///
-/// PoCL asks hwloc, which adds up what the NUMA nodes in sysfs have. Where a virtual machine is given memory as it needs it, the
-/// nodes list what is there at the moment, though programs may use all that `/proc/meminfo` says; and PoCL refuses to go beyond its sum. There
+/// PoCL asks hwloc, which adds up what the NUMA nodes in sysfs have, and refuses to go beyond that. Where a virtual machine is given
+/// memory as it needs it, the nodes list what is there at the moment, though programs may use all that `/proc/meminfo` says. There
 /// hwloc reads a description with the whole in it (its variable HWLOC_SYNTHETIC), while devices are first looked for.
 struct HostDescription {
   var environment = Self.variables
