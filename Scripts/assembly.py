@@ -4,12 +4,16 @@ import concurrent.futures
 import datetime
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIZES = [("256", "16", "16"), ("2048", "64", "1")]
+CLANG = "19"
+# OpenCL's functions, unpacked: Debian's PoCL and Mesa have another version of it installed.
+FUNCTIONS = ROOT / ".build-libclc"  # ignored by git, as every .build-* is
 PRECISIONS = ["fp32", "fp32-fast", "tf32", "bf16"]
 NAME = pathlib.Path(sys.argv[0]).name
 
@@ -24,15 +28,47 @@ def options():
         fail(f"there is no option {' '.join(sorted(unknown))}; there are --write and --install.")
 
 
-def install_packages(packages):
-    """Debian's, by file that shows it is there."""
-    missing = [package for package, there in packages if not os.path.exists(there)]
-    if missing:
+def update_packages(root):
+    subprocess.run(root + ["apt-get", "update", "-qq"], check=True, stdout=sys.stderr)
+
+
+def unpack_packages(folder, packages):
+    """Debian's, unpacked into a folder and not installed. `version` there is the first one's, written when all is in place."""
+    if (folder / "version").exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    archives = folder / "packages"
+    archives.mkdir(parents=True)
+    archives.chmod(0o777)  # apt's own user writes here
+    if os.geteuid() == 0:
+        update_packages([])
+    subprocess.run(["apt-get", "download", "-qq"] + packages, check=True, cwd=archives, stdout=sys.stderr, stderr=subprocess.DEVNULL)
+    for archive in sorted(archives.glob("*.deb")):
+        subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
+    first = next(archives.glob(f"{packages[0]}_*.deb"))
+    version = subprocess.run(["dpkg-deb", "-f", str(first), "Version"], check=True, capture_output=True, text=True).stdout
+    shutil.rmtree(archives)
+    (folder / "version").write_text(version)
+
+
+def install_clang():
+    if not os.path.exists(f"/usr/bin/clang-{CLANG}"):
         root = [] if os.geteuid() == 0 else ["sudo"]
-        subprocess.run(root + ["apt-get", "update", "-qq"], check=True, stdout=sys.stderr)
+        update_packages(root)
         subprocess.run(
-            root + ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "--no-install-recommends"] + missing,
-            check=True, stdout=sys.stderr)
+            root + ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "--no-install-recommends",
+                    f"clang-{CLANG}"], check=True, stdout=sys.stderr)
+    unpack_packages(FUNCTIONS, [f"libclc-{CLANG}"])
+
+
+def library(target):
+    return str(FUNCTIONS / f"usr/lib/clc/{target}.bc")
+
+
+def missing_clang(target):
+    """What is not there, by name."""
+    there = {f"clang-{CLANG}": f"/usr/bin/clang-{CLANG}", f"libclc-{CLANG}": library(target)}
+    return [what for what, path in there.items() if not os.path.exists(path)]
 
 
 def program():
@@ -64,7 +100,7 @@ def launches(asked):
 def compile_kernel(to, file, macros, flags):
     """What the compiler says against it; None where it takes it."""
     run = subprocess.run(
-        ["clang-15", "-x", "cl", "-cl-std=CL1.2", "-fgnu-keywords", "-Wno-everything", "-O3", "-Xclang", "-finclude-default-header"]
+        [f"clang-{CLANG}", "-x", "cl", "-cl-std=CL1.2", "-Wno-everything", "-O3", "-Xclang", "-finclude-default-header"]
         + flags + [f"-D{macro}" for macro in macros] + ["-include", "prelude.clh", "-S", "-o", to, file],
         cwd=ROOT / "Sources/Kernels", capture_output=True, text=True)
     return None if run.returncode == 0 else run.stderr.strip()[:2000]

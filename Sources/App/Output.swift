@@ -98,10 +98,12 @@ func noteUnusedPrecision(_ backend: any Backend) {
   guard backend.traits.precision != backend.traits.arithmetic else { return }
   printError(
     "\(backend.name): computes in \(backend.traits.arithmetic.rawValue), not \(backend.traits.precision.rawValue): "
-      + (backend.traits.matrixUnits != .none
+      + (backend.traits.usesMatrixUnits
         ? "its matrix units multiply that as it is"
-        : "it has no matrix units that glomseg uses"
-          + ((backend as? OpenCLBackend).map { " (\($0.device.findMatrixUnits().reason))" } ?? "")))
+        : backend.traits.matrixUnits != .none
+          ? "its matrix units are used in bf16 alone"
+          : "it has no matrix units that glomseg uses"
+            + ((backend as? OpenCLBackend).map { " (\($0.device.findMatrixUnits().reason))" } ?? "")))
 }
 
 /// A table with columns padded to their widest cell; the first column to the left, the others to the right.

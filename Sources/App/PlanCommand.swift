@@ -24,8 +24,9 @@ struct PlanCommand: ParsableCommand {
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(
     help: """
-      Instead list the kernels that such a device would run, which need not be there: nvidia-matrix, amd-matrix or intel-matrix \
-      (with matrix units), nvidia, amd, intel, gpu, cpu, or nvidia-emulated, amd-emulated, intel-emulated. A line each: file, function, items of a group, bytes of local memory, macros.
+      Instead list the kernels that such a device would run, which need not be there: nvidia-matrix, amd-matrix, amd-wmma or \
+      intel-matrix (with matrix units), nvidia, amd, intel, gpu, cpu, or one of the first with -emulated, such as nvidia-emulated or \
+      amd-wmma-emulated. A line each: file, function, items of a group, bytes of local memory, macros.
       """)
   var kernels: String?
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?

@@ -23,6 +23,7 @@
 // LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DX0_MODE=4 -DELEMENT=2
+// LINT: -DLAYOUT=4 -DX0_MODE=4 -DELEMENT=1
 // LINT: -DLAYOUT=3 -DX0_MODE=4 -DN_TILES=2 -DELEMENT=1
 // LINT: -DMATRIX=3 -DX1_MODE=2 -DN_TILES=2 -DPARTS=2 -target spir64
 #include "conv2d_gpu.clh"
@@ -53,6 +54,13 @@
 #define PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
 #define AT_ONCE (VALUES * PLACES <= 8 ? 2 : 1)
 #define PLACES_AT_ONCE (PLACES <= 8 ? PLACES : (PLACES + 1) / 2)
+// Rows of taps whose products are unrolled together. With two parts, rows kept from one tap to another far below take more registers
+// beside the sums than there are.
+#if PARTS == 2 && DILATION > 2
+#define ROWS_TOGETHER 1
+#else
+#define ROWS_TOGETHER UNROLL
+#endif
 #ifndef PLANE
 #define PLANE ((PATCH_H * PATCH_W + 31 - COLUMNS) / 32 * 32 + COLUMNS)
 #endif
@@ -157,7 +165,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
           const __local uint *pixels = in + s * PARTS * 8 * PLANE;
 #pragma unroll 1
           for (int b = 0; b < WINDOW; b++) {
-#pragma unroll UNROLL
+#pragma unroll ROWS_TOGETHER
             for (int a = 0; a < WINDOW; a++) {
               matrix_a w[M_TILES][PARTS];
 #pragma unroll

@@ -7,6 +7,7 @@
 // LINT: -DMATRIX=1 -DELEMENT=1 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DPARTS=2 -target nvptx64
 // LINT: -DLAYOUT=2 -DELEMENT=2
+// LINT: -DLAYOUT=4 -DELEMENT=1
 // LINT: -DLAYOUT=3 -DELEMENT=1 -DPARTS=2
 // LINT: -DMATRIX=3 -DPARTS=2 -target spir64
 #include "matrix.clh"

@@ -20,6 +20,7 @@
 // LINT: -DMATRIX=1 -DZ_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DZ_MODE=4 -DELEMENT=2
+// LINT: -DLAYOUT=4 -DZ_MODE=4 -DM_TILES=2 -DELEMENT=1
 // LINT: -DLAYOUT=3 -DZ_MODE=4 -DWINDOW=1 -DPARTS=2
 // LINT: -DMATRIX=3 -DX1_MODE=2 -DWINDOW=1 -DELEMENT=1 -target spir64
 #include "conv2d_gpu.clh"
@@ -57,7 +58,7 @@
 #define Z_PLACES ((PIXELS + MATRIX_LANES - 1) / MATRIX_LANES)
 #define X_PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
 #ifndef ON_THE_WAY
-#define ON_THE_WAY (VALUES == 2 ? 24 : 32)
+#define ON_THE_WAY (PARTS == 2 ? 16 : 24)
 #endif
 #define CHANNELS_AT_ONCE(loads, channels)             \
   (8 * (loads) <= ON_THE_WAY && (channels) % 8 == 0   ? 8 \

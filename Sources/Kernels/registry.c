@@ -44,6 +44,9 @@ static const char matrix_nvidia[] = {
 static const char matrix_amd[] = {
 #embed "matrix_amd.clh"
     , 0};
+static const char matrix_wmma[] = {
+#embed "matrix_wmma.clh"
+    , 0};
 static const char matrix_intel[] = {
 #embed "matrix_intel.clh"
     , 0};
@@ -134,6 +137,7 @@ static const struct {
     {"matrix.clh", matrix},
     {"matrix_nvidia.clh", matrix_nvidia},
     {"matrix_amd.clh", matrix_amd},
+    {"matrix_wmma.clh", matrix_wmma},
     {"matrix_intel.clh", matrix_intel},
     {"conv2d_matrix.cl", conv2d_matrix},
     {"conv2d_matrix_pack.cl", conv2d_matrix_pack},

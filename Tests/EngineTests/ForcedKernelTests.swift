@@ -30,6 +30,19 @@ import Testing
     #expect(try OpenCLBackend(device, as: .amdEmulated, precision: .tf32).traits.arithmetic == .fp32)
   }
 
+  /// And with those of AMD's RDNA 3, which multiply bf16 alone; what is asked for besides runs without them.
+  @Test func convolutionsAsOnRDNA3sMatrixUnits() throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .wmmaEmulated, precision: .bf16)
+    #expect(backend.traits.arithmetic == .bf16 && backend.traits.usesMatrixUnits)
+    try checkConformance(
+      of: Catalogue.quick.filter { $0.operation.hasSuffix("convolution") || $0.operation == "matrix_product" }, on: backend)
+    for precision in [Precision.fp32, .fp32Fast, .tf32] {
+      let traits = try OpenCLBackend(device, as: .wmmaEmulated, precision: precision).traits
+      #expect(traits.arithmetic == .fp32 && !traits.usesMatrixUnits)
+    }
+  }
+
   /// And with Intel's.
   @Test(arguments: Precision.allCases) func convolutionsAsOnIntelsMatrixUnits(_ precision: Precision) throws {
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")

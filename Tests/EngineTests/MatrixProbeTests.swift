@@ -9,7 +9,8 @@ import Testing
 
   @Test func anotherCompilerIsRefused() throws {
     let reasons = [
-      "its compiler is not NVIDIA's", "its compiler is not AMD's", "it has no cl_intel_subgroup_matrix_multiply_accumulate_tf32",
+      "its compiler is not NVIDIA's", "its compiler is not AMD's", "its compiler is not AMD's",
+      "it has no cl_intel_subgroup_matrix_multiply_accumulate_tf32",
     ]
     #expect(KernelChoice.matrix.count == reasons.count)
     for (kernels, reason) in zip(KernelChoice.matrix, reasons) {
@@ -17,6 +18,16 @@ import Testing
       #expect(found.units == .none)
       #expect(found.reason == reason)
     }
+  }
+
+  /// A vendor's second kind is asked for where the first is refused, and one reason for both is said once.
+  @Test func everyKindOfAVendorIsAskedFor() throws {
+    let choices = KernelChoice.matrix.filter { $0.deviceClass == .amd }
+    #expect(choices.map(\.matrixUnits) == [.amd, .amdWMMA])
+    #expect(MatrixProbe.ask(try device(), choices) == MatrixFinding(.none, "its compiler is not AMD's"))
+    let both = MatrixProbe.ask(try device(), [KernelChoice.matrix[0]] + choices)
+    #expect(both.reason == "its compiler is not NVIDIA's; its compiler is not AMD's")
+    #expect(both.notes.count == MatrixProbe.ask(try device(), KernelChoice.matrix[0]).notes.count)
   }
 
   @Test func anotherClassIsNotAsked() throws {
@@ -42,6 +53,8 @@ import Testing
     ),
     (.amdEmulated, "return MFMA(b.s1, a.s1, c);", "return c;", "fp32 is off by"),
     (.amdEmulated, "return MFMA(b, a, c);", "return MFMA(a, b, c);", "fp32-fast is off by"),
+    (.wmmaEmulated, "C_ROW(lane, i) (2 * (i) + ((lane) >> 4))", "C_ROW(lane, i) ((i) + 8 * ((lane) >> 4))", "bf16 is off by"),
+    (.wmmaEmulated, "B_COLUMN(lane) ((lane) & 15)", "B_COLUMN(lane) ((lane) & 15 ^ (lane) >> 4)", "bf16 is off by"),
     (.intelEmulated, "A_ROW(lane, r) (((lane) >> 3) + 2 * (r))", "A_ROW(lane, r) (8 * ((lane) >> 3) + (r))", "fp32 is off by"),
     (.intelEmulated, "MAD(c.hi, a.hi, b)", "MAD(c.hi, a.lo, b)", "fp32 is off by"),
     (.intelEmulated, "uint shift = (get_local_id(0) & 1) * 16", "uint shift = 0", "fp32-fast is off by"),
@@ -53,7 +66,8 @@ import Testing
     let problem = MatrixProbe.problem(of: try device(), as: kernels) { file, text in
       headers.contains(file) ? text.replacing(find, with: replace) : text
     }
-    #expect(problem?.contains(words) == true, "\(problem ?? "no problem")")
+    #expect(problem?.words.contains(words) == true, "\(problem?.words ?? "no problem")")
+    #expect(problem?.lasts == true)
   }
 
   @Test func answersAreKept() throws {

@@ -31,7 +31,7 @@ public enum DeviceClass: String, CaseIterable, Sendable {
 }
 
 /// Kernels to run on a device instead of its own: a class's, written `nvidia`, or those for its matrix units with the products
-/// in plain OpenCL C, written `nvidia-emulated`, `amd-emulated` or `intel-emulated`.
+/// in plain OpenCL C, written `nvidia-emulated`, `amd-emulated`, `amd-wmma-emulated` or `intel-emulated`.
 public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public let deviceClass: DeviceClass
   public let matrixUnits: MatrixUnits
@@ -46,11 +46,13 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public static let gpu = KernelChoice(.gpu)
   public static let emulated = KernelChoice(.nvidia, matrixUnits: .nvidiaEmulated)
   public static let amdEmulated = KernelChoice(.amd, matrixUnits: .amdEmulated)
+  public static let wmmaEmulated = KernelChoice(.amd, matrixUnits: .amdWMMAEmulated)
   public static let intelEmulated = KernelChoice(.intel, matrixUnits: .intelEmulated)
-  public static let allEmulated = [emulated, amdEmulated, intelEmulated]
+  public static let allEmulated = [emulated, amdEmulated, wmmaEmulated, intelEmulated]
   /// With a vendor's own matrix units: for a probe, and for lists of kernels.
   package static let matrix = [
-    KernelChoice(.nvidia, matrixUnits: .nvidia), KernelChoice(.amd, matrixUnits: .amd), KernelChoice(.intel, matrixUnits: .intel),
+    KernelChoice(.nvidia, matrixUnits: .nvidia), KernelChoice(.amd, matrixUnits: .amd), KernelChoice(.amd, matrixUnits: .amdWMMA),
+    KernelChoice(.intel, matrixUnits: .intel),
   ]
 
   /// Nil where the words name none.
@@ -61,7 +63,15 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
 
   public static let all = DeviceClass.allCases.map { KernelChoice($0) } + allEmulated
   public var description: String {
-    deviceClass.rawValue + (matrixUnits == .none ? "" : matrixUnits.isEmulated ? "-emulated" : "-matrix")
+    let units =
+      switch matrixUnits {
+      case .none: ""
+      case .nvidia, .amd, .intel: "-matrix"
+      case .amdWMMA: "-wmma"
+      case .amdWMMAEmulated: "-wmma-emulated"
+      case .nvidiaEmulated, .amdEmulated, .intelEmulated: "-emulated"
+      }
+    return deviceClass.rawValue + units
   }
 }
 

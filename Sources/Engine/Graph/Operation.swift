@@ -112,6 +112,8 @@ public struct DeviceTraits: Sendable {
 
   /// How they use the matrix units; nil where none are used.
   var matrixForm: MatrixForm? { MatrixForm(matrixUnits, precision) }
+  /// Whether convolutions run on matrix units in the precision that is asked for.
+  public var usesMatrixUnits: Bool { matrixForm != nil }
 
   /// Pieces of work that keep every unit busy until the end, for grids that choose their own size.
   var workItemsWanted: Int { 8 * computeUnits }

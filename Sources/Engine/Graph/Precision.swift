@@ -29,13 +29,16 @@ public enum MatrixUnits: Int, CaseIterable, Sendable {
   case none = 0
   /// NVIDIA's `mma.sync`, after a probe found it to work.
   case nvidia = 1
-  /// AMD's `mfma`, the same.
+  /// AMD's `mfma` (CDNA), the same.
   case amd = 2
   /// Intel's sub-group matrix extension, the same.
   case intel = 3
+  /// AMD's `wmma` (RDNA 3), the same: for bf16 alone.
+  case amdWMMA = 4
   case nvidiaEmulated = 11
   case amdEmulated = 12
   case intelEmulated = 13
+  case amdWMMAEmulated = 14
 
   /// Whose fragments: LAYOUT in matrix.clh. 0 where there are none.
   var layout: Int { rawValue % 10 }
@@ -55,9 +58,10 @@ struct MatrixForm: Sendable {
   static let channels = 16
   static let stepWords = 8
 
-  /// Nil for units that are not used.
+  /// Nil for units that are not used, or not in this precision: `wmma` has neither fp32 nor TF32, and bf16 at twice the rate of its
+  /// GPUs' fp32 at most, so that three products for one would gain nothing.
   init?(_ units: MatrixUnits, _ precision: Precision) {
-    guard units != .none else { return nil }
+    guard units != .none, units.layout != MatrixUnits.amdWMMA.layout || precision == .bf16 else { return nil }
     self.units = units
     arithmetic = units.layout == MatrixUnits.amd.layout && precision == .tf32 ? .fp32 : precision
     switch arithmetic {
@@ -69,10 +73,13 @@ struct MatrixForm: Sendable {
   }
 
   /// Work-items that share a fragment, and pixels (or input channels) of one.
-  private var lanes: Int { [32, 64, 16][units.layout - 1] }
-  var columns: Int { [8, 16, 16][units.layout - 1] }
-  /// Fragments of sums that an item has registers for: Intel's are of 16 numbers, the others' of 4.
-  var sums: Int { units.layout == MatrixUnits.intel.layout ? (parts == 1 ? 4 : 2) : 36 }
+  private var lanes: Int { [32, 64, 16, 32][units.layout - 1] }
+  var columns: Int { [8, 16, 16, 16][units.layout - 1] }
+  /// Fragments of sums that an item has registers for: Intel's are of 16 numbers, `wmma`'s of 8, the others' of 4.
+  var sums: Int { [36, 36, parts == 1 ? 4 : 2, 18][units.layout - 1] }
+  /// The same where the fragments of several rows are held beside them. `wmma`'s: with 16 of them gfx1100's 256 registers spill, by
+  /// clang 19; 8 are rows that divide planes.
+  var tileSums: Int { units.layout == MatrixUnits.amdWMMA.layout ? 8 : sums }
   /// Work-items of a group, four units'.
   var items: Int { 4 * lanes }
   /// Numbers of one operand in a word of 32 bits, so elements of a sum.
@@ -80,7 +87,8 @@ struct MatrixForm: Sendable {
 
   /// Lanes that pack `fragments` of weights, and the bytes of one's in each part.
   func packingItems(_ fragments: Int) -> Int { fragments * lanes }
-  var packedBytes: Int { Self.channels * Self.stepWords * 4 / lanes }
+  /// `wmma` wants each row in two lanes.
+  var packedBytes: Int { Self.channels * Self.stepWords * 4 * (units.layout == MatrixUnits.amdWMMA.layout ? 2 : 1) / lanes }
 
   var defines: [(name: String, value: Int)] {
     [("MATRIX", units.isEmulated ? 0 : units.rawValue), ("LAYOUT", units.layout), ("ELEMENT", element), ("PARTS", parts)]

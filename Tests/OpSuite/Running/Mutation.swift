@@ -217,6 +217,13 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "an mfma's operands swapped", in: "matrix_amd.clh", caughtBy: "convolution/", as: .amdEmulated,
       precision: .fp32Fast, ("return MFMA(b, a, c);", "return MFMA(a, b, c);")),
     Mutation(
+      "a row of a wmma's sums taken for another", in: "matrix_wmma.clh", caughtBy: "convolution/", as: .wmmaEmulated,
+      precision: .bf16, ("C_ROW(lane, i) (2 * (i) + ((lane) >> 4))", "C_ROW(lane, i) ((i) + 8 * ((lane) >> 4))")),
+    Mutation(
+      "a wave's upper half without a copy of a wmma's channels", in: "matrix_wmma.clh", caughtBy: "convolution/",
+      as: .wmmaEmulated,
+      precision: .bf16, ("#define A_ROW(lane, r) ((lane) & 15)", "#define A_ROW(lane, r) ((lane) >> 1)")),
+    Mutation(
       "rows of a taken by halves, not by turns", in: "matrix_intel.clh", caughtBy: "convolution/", as: .intelEmulated,
       precision: .tf32, ("A_ROW(lane, r) (((lane) >> 3) + 2 * (r))", "A_ROW(lane, r) (8 * ((lane) >> 3) + (r))")),
     Mutation(

@@ -1,5 +1,6 @@
 internal import CLBridge
 import Randomness
+import Synchronization
 
 /// What was found of a device's matrix units.
 public struct MatrixFinding: Sendable, Equatable {
@@ -9,13 +10,15 @@ public struct MatrixFinding: Sendable, Equatable {
   public let reason: String
   /// What else the compiler took or refused, a line each: nothing relies on it.
   public let notes: [String]
+  /// Whether the device would answer the same again: not where it was out of memory, or taken by another process.
+  let lasts: Bool
 
   /// As it is kept between processes.
   var text: String { (["\(units.rawValue)", reason] + notes).joined(separator: "\n") }
 
-  init(_ units: MatrixUnits, _ reason: String, notes: [String] = []) {
+  init(_ units: MatrixUnits, _ reason: String, notes: [String] = [], lasts: Bool = true) {
     func line(_ text: String) -> String { String(text.map { $0.isNewline ? " " : $0 }) }
-    (self.units, self.reason, self.notes) = (units, line(reason), notes.map(line))
+    (self.units, self.reason, self.notes, self.lasts) = (units, line(reason), notes.map(line), lasts)
   }
 
   init?(text: String) {
@@ -28,22 +31,42 @@ public struct MatrixFinding: Sendable, Equatable {
 /// Finds out whether a device's matrix units can be used from its OpenCL: builds and runs a product of each precision, compares
 /// it with double precision, and keeps the answer per device and driver. Nothing else decides; it never throws.
 enum MatrixProbe {
+  /// This process's answers, for where none can be kept.
+  private static let known = Mutex<[[UInt8]: MatrixFinding]>([:])
+
   /// - Parameters:
   ///   - device: of any class.
   ///   - store: where the answer is kept; nil asks the device each time.
   static func find(_ device: OpenCLDevice, store: KernelStore?) -> MatrixFinding {
-    guard let kernels = KernelChoice.matrix.first(where: { $0.deviceClass == device.deviceClass }) else {
+    let choices = KernelChoice.matrix.filter { $0.deviceClass == device.deviceClass }
+    guard !choices.isEmpty else {
       return MatrixFinding(.none, "there are kernels for those of NVIDIA's, AMD's and Intel's GPUs alone")
     }
     let key = Array(
-      (["matrix probe 3", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
+      (["matrix probe 4", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
         + Precision.allCases.map(\.rawValue)
         + ProgramCache.files.filter { $0.hasPrefix("matrix") || $0 == "prelude.clh" }.map { ProgramCache.source($0) ?? "" })
         .joined(separator: "\n").utf8)
     if let kept = store?.binary(for: key).flatMap({ MatrixFinding(text: String(decoding: $0, as: UTF8.self)) }) { return kept }
-    let found = ask(device, kernels)
+    if let known = known.withLock({ $0[key] }) { return known }
+    let found = ask(device, choices)
+    guard found.lasts else { return found }
+    known.withLock { $0[key] = found }
     store?.keep(Array(found.text.utf8), for: key)
     return found
+  }
+
+  /// Asks for one vendor's units of each kind; the first that work.
+  static func ask(_ device: OpenCLDevice, _ choices: [KernelChoice]) -> MatrixFinding {
+    var (reasons, notes, lasts): ([String], [String], Bool) = ([], [], true)
+    for kernels in choices {
+      let found = ask(device, kernels)
+      guard found.units == .none else { return found }
+      if !reasons.contains(found.reason) { reasons.append(found.reason) }
+      notes += found.notes
+      lasts = lasts && found.lasts
+    }
+    return MatrixFinding(.none, reasons.joined(separator: "; "), notes: notes, lasts: lasts)
   }
 
   /// Asks the device, whatever its class, for a vendor's own units.
@@ -55,6 +78,7 @@ enum MatrixProbe {
         switch kernels.matrixUnits {
         case .nvidia: ("__NV_CL_C_VERSION", "its compiler is not NVIDIA's", "mma.sync")
         case .amd: ("__AMDGCN__", "its compiler is not AMD's", "mfma")
+        case .amdWMMA: ("__AMDGCN__", "its compiler is not AMD's", "wmma")
         default: (extensionName, "it has no \(extensionName)", "Intel's sub-group matrix extension")
         }
       // Another compiler may give up on the whole process where it meets a vendor's instructions.
@@ -65,22 +89,40 @@ enum MatrixProbe {
         builder.builds("__kernel void f(__global uint *y, __local uint *m) {\n\(body)\n}\n").map { "\(name): refused, \($0)" }
           ?? "\(name): builds"
       }
-      if let problem = problem(of: device, as: kernels) { return MatrixFinding(.none, problem, notes: notes) }
-      return MatrixFinding(kernels.matrixUnits, "\(name) gives right products in every precision", notes: notes)
-    } catch { return MatrixFinding(.none, "\(error)") }
+      if let problem = problem(of: device, as: kernels) {
+        return MatrixFinding(.none, problem.words, notes: notes, lasts: problem.lasts)
+      }
+      let all = precisions(of: kernels.matrixUnits)
+      let which = all == Precision.allCases ? "every precision" : all.map(\.rawValue).joined(separator: ", ")
+      return MatrixFinding(kernels.matrixUnits, "\(name) gives right products in \(which)", notes: notes)
+    } catch { return MatrixFinding(.none, "\(error)", lasts: false) }
   }
 
-  /// What is wrong with a product, in any precision; nil where all are right.
+  /// What is wrong with a product, and whether it would be again.
+  struct Problem {
+    let words: String
+    let lasts: Bool
+  }
+
+  /// In which they are used.
+  private static func precisions(of units: MatrixUnits) -> [Precision] {
+    Precision.allCases.filter { MatrixForm(units, $0) != nil }
+  }
+
+  /// What is wrong with a product, in any precision that the units are used in; nil where all are right.
   static func problem(
     of device: OpenCLDevice, as kernels: KernelChoice, edit: ProgramCache.SourceEdit? = nil
-  ) -> String? {
-    for precision in Precision.allCases {
+  ) -> Problem? {
+    for precision in precisions(of: kernels.matrixUnits) {
       do throws(EngineError) {
         let backend = try OpenCLBackend(device, as: kernels, precision: precision, edit: edit)
         if let error = try excess(backend) {
-          return "a product in \(precision.rawValue) is off by \(error) times what is allowed"
+          return Problem(words: "a product in \(precision.rawValue) is off by \(error) times what is allowed", lasts: true)
         }
-      } catch { return "a product in \(precision.rawValue): \(brief("\(error)"))" }
+      } catch {
+        let isRefused = if case .build = error { true } else { false }
+        return Problem(words: "a product in \(precision.rawValue): \(brief("\(error)"))", lasts: isRefused)
+      }
     }
     return nil
   }
@@ -126,7 +168,7 @@ enum MatrixProbe {
       "ldmatrix",
       """
       uint a, b, c, d;
-      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+      __asm__ volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                    : "=r"(a), "=r"(b), "=r"(c), "=r"(d) : "r"((uint)(size_t)m));
       y[get_local_id(0)] = a + b + c + d;
       """
@@ -134,8 +176,8 @@ enum MatrixProbe {
     (
       "cp.async",
       """
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"((uint)(size_t)m), "l"(y) : "memory");
-      asm volatile("cp.async.wait_all;" : : : "memory");
+      __asm__ volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"((uint)(size_t)m), "l"(y) : "memory");
+      __asm__ volatile("cp.async.wait_all;" : : : "memory");
       y[get_local_id(0)] = m[get_local_id(0)];
       """
     ),
@@ -143,17 +185,18 @@ enum MatrixProbe {
       "shfl.sync",
       """
       uint v = get_local_id(0);
-      asm volatile("shfl.sync.bfly.b32 %0, %0, 1, 31, 0xffffffff;" : "+r"(v));
+      __asm__ volatile("shfl.sync.bfly.b32 %0, %0, 1, 31, 0xffffffff;" : "+r"(v));
       y[get_local_id(0)] = v;
       """
     ),
-    ("wgmma.fence", "asm volatile(\"wgmma.fence.sync.aligned;\" : : : \"memory\");\ny[0] = 0;"),
+    ("wgmma.fence", "__asm__ volatile(\"wgmma.fence.sync.aligned;\" : : : \"memory\");\ny[0] = 0;"),
   ]
 
-  /// The line of a compiler's log that says what is wrong, else the first.
+  /// The lines of a compiler's log that say what is wrong, three at most, else the first.
   private static func brief(_ log: String) -> String {
     let lines = log.split(whereSeparator: \.isNewline)
-    return String((lines.first { $0.contains("error") } ?? lines.first ?? "").prefix(200))
+    let telling = lines.filter { $0.lowercased().contains("error") }.prefix(3)
+    return (telling.isEmpty ? lines.prefix(1) : telling).map { String($0.prefix(200)) }.joined(separator: " | ")
   }
 
   /// Builds programs that nobody runs.

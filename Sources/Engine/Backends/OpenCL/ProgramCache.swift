@@ -97,8 +97,11 @@ package final class ProgramCache {
     }
     let program = try OpenCLProgram(context, sources: sources, call)
     do throws(EngineError) { try build(program, options) } catch {
-      guard case .device(let status, _, _) = error, status.code == CL_BUILD_PROGRAM_FAILURE else { throw error }
-      throw .build(file: file, options: "\(options) \(macros)", device: call.device, log: log(program))
+      guard case .device(let status, _, _) = error else { throw error }
+      // An assembler behind the compiler may refuse under another status: then only the log says why.
+      let log = log(program)
+      guard status.code == CL_BUILD_PROGRAM_FAILURE || log.lowercased().contains("error") else { throw error }
+      throw .build(file: file, options: "\(options) \(macros)", device: call.device, log: log)
     }
     if let store, let binary = try? program.binary(call), !binary.isEmpty { store.keep(binary, for: name) }
     programs[key] = program

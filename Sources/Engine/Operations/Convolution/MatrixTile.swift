@@ -32,7 +32,7 @@ struct MatrixTile {
     channelWarps = outChannels > (form.parts == 2 ? 16 : 32) ? 2 : 1
     channelTiles = outChannels > 16 * channelWarps ? 2 : 1
     columnWarps = (channelWarps == 2 ? 16 : 32) / form.columns
-    rows = min(8, form.sums / channelTiles)
+    rows = min(8, form.tileSums / channelTiles)
     let height = rows * (4 / (channelWarps * columnWarps))
     let width = form.columns * columnWarps
     func stepBytes(_ window: Int) -> Int {
