@@ -20,7 +20,7 @@ struct CheckCommand: ParsableCommand {
   @Option(
     help: """
       auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device. '@gpu' or \
-      '@nvidia' behind one runs its kernels for GPUs, '@nvidia-emulated', '@amd-emulated' and '@intel-emulated' those for matrix units, emulated.
+      '@nvidia' behind one runs its kernels for GPUs, '@nvidia-emulated', '@amd-emulated', '@amd-wmma-emulated' and '@intel-emulated' those for matrix units, emulated.
       """)
   var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
@@ -165,7 +165,7 @@ struct CheckCommand: ParsableCommand {
 
   private func check(_ jobs: [Job], on target: Target, _ report: inout CheckReport) {
     report.begin(target.device)
-    let backend: any Backend
+    var backend: any Backend
     switch target.backend {
     case .success(let opened): backend = opened
     case .failure(let error):
@@ -191,11 +191,34 @@ struct CheckCommand: ParsableCommand {
       let entry = job.run(on: backend)
       report.add(entry)
       if entry.outcome == .failed { printError("failed: \(entry.name) on \(entry.device)") }
+      if entry.isOfTheDevice {
+        // Of a driver whose context a fault has taken, every later call fails, whatever case it is of.
+        do {
+          let selector = String(backend.name.split(separator: " ")[0])
+          backend = try DeviceSelection.backend(selector, precision: precision).backend
+        } catch {
+          printError("glomseg: \(error)")
+          for rest in jobs[(index + 1)...] {
+            report.add(
+              .init(
+                name: rest.name, operation: rest.operation, device: backend.name, outcome: .skipped,
+                problems: ["the device cannot be opened again after \(job.name): \(error)"]))
+          }
+          return
+        }
+      }
       if monotonicSeconds() - told > 5 {
         told = monotonicSeconds()
         printError("\(backend.name): \(index + 1) of \(jobs.count) cases, \(Int(told - start)) s")
       }
     }
+  }
+}
+
+extension CheckReport.Entry {
+  /// Whether it failed by a call to the device, not by a wrong number.
+  fileprivate var isOfTheDevice: Bool {
+    outcome == .failed && problems.contains { $0.contains(" failed on ") && $0.contains("CL_") }
   }
 }
 

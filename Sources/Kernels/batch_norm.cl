@@ -25,7 +25,7 @@
 GROUP __kernel void batch_norm_partial(__global float *restrict partial, const __global float *restrict z, int channels,
                                        int plane, int runs_per_image, int run_length) {
   GROUP_MEMORY
-  int run = RUN, c = get_global_id(1), runs = RUNS;
+  int run = RUN, c = CHANNEL, runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   const __global float *from = z + ((ulong)n * channels + c) * plane + start;
@@ -121,7 +121,7 @@ GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial
                                                 const __global float *restrict z, const __global float *restrict table,
                                                 int channels, int plane, int runs_per_image, int run_length) {
   GROUP_MEMORY
-  int run = RUN, c = get_global_id(1), runs = RUNS;
+  int run = RUN, c = CHANNEL, runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;

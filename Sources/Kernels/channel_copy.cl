@@ -10,7 +10,7 @@
 GROUP __kernel void channel_copy(__global float *restrict y, const __global float *restrict x, int y_first,
                                  int y_channels, int x_first, int x_channels, int plane, int runs_per_image,
                                  int run_length) {
-  int run = RUN, c = get_global_id(1);
+  int run = RUN, c = CHANNEL;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   y += ((ulong)n * y_channels + y_first + c) * plane + start;

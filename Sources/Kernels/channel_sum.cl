@@ -7,7 +7,7 @@
 GROUP __kernel void channel_sum_partial(__global float *restrict partial, const __global float *restrict x,
                                         int channels, int plane, int runs_per_image, int run_length) {
   GROUP_MEMORY
-  int run = RUN, c = get_global_id(1), runs = RUNS;
+  int run = RUN, c = CHANNEL, runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   const __global float *from = x + ((ulong)n * channels + c) * plane + start;

@@ -12,7 +12,7 @@
 GROUP __kernel void materialize(__global float *restrict y, const __global float *restrict x,
                                 const __global float *restrict x_table, const __global float *restrict x_aux,
                                 int channels, int plane, int runs_per_image, int run_length) {
-  int run = RUN, c = get_global_id(1);
+  int run = RUN, c = CHANNEL;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;

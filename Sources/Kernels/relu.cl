@@ -9,7 +9,7 @@
 
 GROUP __kernel void relu_forward(__global float *restrict y, const __global float *restrict x, int channels, int plane,
                                  int runs_per_image, int run_length) {
-  int run = RUN, c = get_global_id(1);
+  int run = RUN, c = CHANNEL;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;
@@ -22,7 +22,7 @@ GROUP __kernel void relu_forward(__global float *restrict y, const __global floa
 GROUP __kernel void relu_backward(__global float *restrict dx, const __global float *restrict x,
                                   const __global float *restrict dy, int channels, int plane, int runs_per_image,
                                   int run_length) {
-  int run = RUN, c = get_global_id(1);
+  int run = RUN, c = CHANNEL;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
   ulong base = ((ulong)n * channels + c) * plane + start;

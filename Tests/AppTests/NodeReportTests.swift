@@ -227,6 +227,47 @@ import Testing
     #expect(plan.contains { $0.name == "step-256-without-units" && $0.commands.joined().contains("opencl:0:0@amd") })
   }
 
+  /// A GPU is reported on even where it does not pass its self-check, and without its matrix units where those are at fault.
+  @Test func aGPUIsChosenThoughItFails() {
+    func chosen(_ auto: String, gpuIsAvailable: Bool = true) -> String? {
+      var devices = SectionRecord(name: "devices", title: "", outcome: .done)
+      devices.results = [
+        [
+          "auto": auto,
+          "devices": [
+            ["selector": "opencl:0:0", "kind": "cpu", "available": true],
+            [
+              "selector": "opencl:1:0", "kind": "gpu", "available": gpuIsAvailable, "kernels_for": "nvidia", "matrix_units": true,
+            ],
+          ],
+        ]
+      ]
+      return NodeReportCommand.chosen([devices])
+    }
+    #expect(chosen("opencl:1:0 H100") == "opencl:1:0")
+    #expect(chosen("opencl:1:0@nvidia H100") == "opencl:1:0@nvidia")
+    #expect(chosen("opencl:0:0 EPYC") == "opencl:1:0")
+    #expect(chosen("opencl:0:0 EPYC", gpuIsAvailable: false) == "opencl:0:0")
+    #expect(NodeReportCommand.chosen([]) == nil)
+    #expect(ReportPlan.noMatrixUnits([], "opencl:1:0@nvidia") != nil)
+    #expect(ReportPlan.noMatrixUnits([], "opencl:1:0") == nil, "where nobody found out, each precision is tried")
+  }
+
+  /// A step that was cut while its kernels were compiled is run once more, and what needs its result takes the second one.
+  @Test func aStepThatWasCutRunsAgain() throws {
+    let sections = ReportPlan(program: "/no/glomseg", budget: 100, folder: "/no").sections(device: "d")
+    func reason(_ name: String, _ records: [SectionRecord]) throws -> String? {
+      try #require(sections.first { $0.name == name }).reasonToSkip(records)
+    }
+    let done = SectionRecord(name: "step-256", title: "", outcome: .done)
+    let cut = SectionRecord(name: "step-256", title: "", outcome: .cut)
+    let again = SectionRecord(name: "step-256-again", title: "", outcome: .done)
+    #expect(try reason("step-256-again", [done]) != nil)
+    #expect(try reason("step-256-again", [cut]) == nil)
+    #expect(try reason("memory-256", [cut]) != nil)
+    #expect(try reason("memory-256", [cut, again]) == nil)
+  }
+
   /// What a slow machine has no time for does not take the time of what comes after it.
   @Test func sectionsThatCannotComeToAnythingAreSkipped() throws {
     let sections = ReportPlan(program: "/no/glomseg", budget: 100, folder: "/no").sections(device: "cpu")

@@ -62,6 +62,7 @@ import Testing
     #expect(split("opencl:0:0@nvidia") == ["opencl:0:0", "nvidia"])
     #expect(split("opencl@nvidia-emulated") == ["opencl", "nvidia-emulated"])
     #expect(split("opencl@amd-emulated") == ["opencl", "amd-emulated"])
+    #expect(split("opencl@amd-wmma-emulated") == ["opencl", "amd-wmma-emulated"])
     #expect(split("opencl@intel-emulated") == ["opencl", "intel-emulated"])
     #expect(split("opencl@amd-matrix") == ["opencl@amd-matrix", nil])
     // A processor's name.
@@ -69,6 +70,28 @@ import Testing
     #expect(split("opencl") == ["opencl", nil])
     #expect(try DeviceSelection.backend("opencl@amd").backend.traits.deviceClass == .amd)
     #expect(throws: EngineError.self) { try DeviceSelection.backend("opencl@toaster") }
+  }
+
+  /// `auto` does without matrix units whose kernels fail, and says why; and goes on to another device where all forms do.
+  @Test func theFirstFormThatWorksIsTaken() {
+    func take(_ failing: [KernelChoice?]) -> (opened: String?, errors: [String]) {
+      DeviceSelection.firstThatWorks([nil, .nvidia]) { form throws(EngineError) in
+        if failing.contains(form) { throw .request("\(form.map(\.description) ?? "own") is broken") }
+        return form?.description ?? "own"
+      }
+    }
+    #expect(take([]) == ("own", []))
+    #expect(take([nil]) == ("nvidia", ["own is broken"]))
+    #expect(take([nil, .nvidia]) == (nil, ["own is broken", "nvidia is broken"]))
+  }
+
+  /// Group norm takes every image's channels for one's, and a second dimension holds no more than 65535 groups.
+  @Test func channelsOfManyImagesFitAcross() {
+    for (images, channels) in [(1, 1), (3, 65535), (64, 1024), (66, 1000), (80, 2048)] {
+      let global = ChannelRuns(Shape(1, images * channels, 4, 4)).global
+      #expect(global[0] == 1 && global.dropFirst().allSatisfy { $0 <= Self.groupsAcross })
+      #expect(global.reduce(1, *) == images * channels)
+    }
   }
 
   private func check(_ launch: Launch, localBytes: Int) {

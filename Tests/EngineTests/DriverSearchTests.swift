@@ -32,7 +32,13 @@ import Testing
       #expect(search(folder).additions == [found], "another driver's file does not hide it")
       #expect(search(folder, ["OCL_ICD_VENDORS": folder + "/vendors"]).additions.isEmpty, "the user has chosen")
       #expect(search(folder, ["OPENCL_VENDOR_PATH": folder + "/vendors"]).additions.isEmpty, "the user has chosen")
-      try write("libnvidia-opencl.so.1", folder + "/vendors/nvidia.icd")
+      try write(folder + "/gone/libnvidia-opencl.so.1", folder + "/vendors/nvidia.icd")
+      #expect(search(folder).additions == [found], "an .icd file names what cannot be loaded")
+      let library = try #require(
+        ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib"].map { $0 + "/libm.so.6" }
+          .first { FileManager.default.fileExists(atPath: $0) })
+      try FileManager.default.createDirectory(atPath: folder + "/gone", withIntermediateDirectories: true)
+      try FileManager.default.createSymbolicLink(atPath: folder + "/gone/libnvidia-opencl.so.1", withDestinationPath: library)
       #expect(search(folder).additions.isEmpty, "an .icd file names it")
     }
   }

@@ -72,14 +72,25 @@ struct NodeReportCommand: ParsableCommand {
   /// What 'auto' stands for on this machine, as `devices` found it in a process of its own.
   private func chosen(_ records: [SectionRecord]) -> String {
     guard device == "auto" else { return device }
-    let name = records.first { $0.name == "devices" }?.results.first?["auto"] as? String
-    return name?.split(separator: " ").first.map(String.init) ?? device
+    return Self.chosen(records) ?? device
+  }
+
+  /// What `auto` takes, but a GPU where there is one, though it did not pass its self-check: what is wrong with it is what to report.
+  static func chosen(_ records: [SectionRecord]) -> String? {
+    guard let found = records.first(where: { $0.name == "devices" })?.results.first else { return nil }
+    let auto = (found["auto"] as? String)?.split(separator: " ").first.map(String.init)
+    let gpus = (found["devices"] as? [[String: Any]] ?? []).filter {
+      $0["kind"] as? String == "gpu" && $0["available"] as? Bool == true
+    }
+    guard let first = gpus.first?["selector"] as? String else { return auto }
+    return gpus.contains { $0["selector"] as? String == auto.map { DeviceSelection.split($0).device } } ? auto : first
   }
 
   /// The class of the device, for its kernels without matrix units.
   static func kernels(_ device: String, _ records: [SectionRecord]) -> String {
     let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
-    return found.first { $0["selector"] as? String == device }?["kernels_for"] as? String ?? "nvidia"
+    let selector = DeviceSelection.split(device).device
+    return found.first { $0["selector"] as? String == selector }?["kernels_for"] as? String ?? "nvidia"
   }
 
   /// Writes the Python programs that the report runs.

@@ -16,7 +16,8 @@ struct ReportPlan {
     [
       ReportSection(name: "gpus", title: "NVIDIA's view", commands: [["nvidia-smi"]], most: max(5, share(0.05))),
       ReportSection(
-        name: "devices", title: "Devices", commands: [glomseg("devices", "--json", "-")], most: max(5, share(0.15))),
+        name: "devices", title: "Devices", commands: [glomseg("devices", "--json", "-")],
+        most: max(min(20, share(0.2)), share(0.15))),
     ]
   }
 
@@ -28,7 +29,12 @@ struct ReportPlan {
 
   /// Why a section makes no sense where another came to nothing.
   private func failed(_ name: String) -> ([SectionRecord]) -> String? {
-    { records in records.contains { $0.name == name && $0.outcome == .done } ? nil : "there is no result of '\(name)'" }
+    { records in Self.result(of: name, records) == nil ? "there is no result of '\(name)'" : nil }
+  }
+
+  /// A section's record where it came to its end, the first or the second time.
+  private static func result(of name: String, _ records: [SectionRecord]) -> SectionRecord? {
+    records.first { [name, name + "-again"].contains($0.name) && $0.outcome == .done }
   }
 
   private func step(
@@ -62,12 +68,19 @@ struct ReportPlan {
           commands: [step(size, steps: 20, seconds: share(0.03), "\(device)@\(kernels)")], most: share(0.1), reasonToSkip: reason)
       ]
     }
-    return steps + checks
+    let without = ReportSection(
+      name: "check-quick-without-units", title: "Quick check without matrix units",
+      commands: [glomseg("check", "--device", "\(device)@\(kernels)", "--quick", "--json", "-")], most: share(0.1),
+      tellsPart: 0.6,
+      reasonToSkip: reason, remark: Self.unchecked)
+    return steps + [without] + checks
   }
 
-  /// Why one precision is enough; nil where the chosen device has matrix units that are used.
+  /// Why one precision is enough; nil where the chosen device has matrix units that are used, or nobody found out.
   static func noMatrixUnits(_ records: [SectionRecord], _ device: String) -> String? {
     if device.hasSuffix("-emulated") { return nil }
+    if device.contains("@") { return "\(device) was chosen, which does not use matrix units" }
+    guard device == "cpu" || records.contains(where: { $0.name == "devices" && $0.outcome == .done }) else { return nil }
     let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
     let chosen = found.first { $0["selector"] as? String == device }
     if chosen?["matrix_units"] as? Bool == true { return nil }
@@ -114,14 +127,23 @@ struct ReportPlan {
         glomseg("bench", "roof", "--seconds", String(format: "%.2f", min(1, share(0.005))), "--device", device, "--json", "-")
       ],
       most: share(0.1))
-    return [steps[0], roof] + steps[1...] + memory
+    // What was cut had to compile its kernels first, one after the other; they are kept.
+    let again = zip(BenchSize.standard, steps).map { size, first in
+      ReportSection(
+        name: first.name + "-again", title: first.title + ", once more", commands: first.commands, most: share(0.15),
+        reasonToSkip: { records in
+          records.contains { $0.name == first.name && $0.outcome == .cut }
+            ? tooLong(size, records, share(0.15)) : "'\(first.name)' was not cut"
+        })
+    }
+    return [steps[0], again[0], roof, steps[1], again[1]] + memory
   }
 
   /// Why a larger step than the first cannot be timed in `most` seconds, judged by the first: it takes at least half the seconds
   /// that its work does there, and runs twice. Nil where it may fit.
   private func tooLong(_ size: BenchSize.Values, _ records: [SectionRecord], _ most: Double) -> String? {
     let first = BenchSize.standard[0]
-    guard let result = records.first(where: { $0.name == "step-\(first.patch)" })?.results.first,
+    guard let result = Self.result(of: "step-\(first.patch)", records)?.results.first,
       let seconds = (result["seconds_median"] as? NSNumber)?.doubleValue
     else { return nil }
     func work(_ size: BenchSize.Values) -> Double { Double(size.batch * size.patch * size.patch * size.base * size.base) }
@@ -141,7 +163,7 @@ struct ReportPlan {
         commands: [step(size, steps: 5, seconds: share(0.05), device) + ["--largest-batch"]], most: share(0.15),
         watchesMemory: true,
         reasonToSkip: { records in
-          let one = records.first { $0.name == "step-\(size.patch)" }?.results.first
+          let one = Self.result(of: "step-\(size.patch)", records)?.results.first
           guard let seconds = (one?["seconds_median"] as? NSNumber)?.doubleValue else {
             return "there is no result of 'step-\(size.patch)'"
           }

@@ -107,7 +107,7 @@ extension SectionRecord {
 
 /// What NVIDIA's GPUs have in use, watched from outside: OpenCL does not tell.
 private final class DeviceMemory {
-  private let program = ChildProcess.find("nvidia-smi")
+  private var program = ChildProcess.find("nvidia-smi")
   private var before: Int?
   private var most = 0
   private var lastLook = 0.0
@@ -121,7 +121,7 @@ private final class DeviceMemory {
   var grown: Int? { before.map { most - $0 } }
 
   func look() {
-    guard before != nil, monotonicSeconds() - lastLook > 0.25 else { return }
+    guard before != nil, monotonicSeconds() - lastLook > 0.5 else { return }
     lastLook = monotonicSeconds()
     most = max(most, used() ?? 0)
   }
@@ -135,8 +135,15 @@ private final class DeviceMemory {
     process.standardOutput = out
     process.standardError = FileHandle.nullDevice
     guard (try? process.run()) != nil else { return nil }
+    // Its answer is a line a GPU, which the pipe holds. Where the driver hangs it hangs too, and is not asked again.
+    let start = monotonicSeconds()
+    while process.isRunning && monotonicSeconds() - start < 3 { usleep(5000) }
+    guard !process.isRunning else {
+      kill(process.processIdentifier, SIGKILL)
+      self.program = nil
+      return nil
+    }
     let text = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
     let numbers = text.split(whereSeparator: \.isNewline).compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
     return process.terminationStatus == 0 && !numbers.isEmpty ? numbers.reduce(0, +) << 20 : nil
   }

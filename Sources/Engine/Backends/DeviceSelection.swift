@@ -27,18 +27,21 @@ public enum DeviceSelection {
       let ordered = rank.flatMap { kind in devices.filter { $0.kind == kind } }
       var rejections: [Rejection] = []
       for device in ordered {
-        do throws(EngineError) {
+        let (found, rejected) = firstThatWorks(forms(of: device)) { form throws(EngineError) in
           guard device.isAvailable else { throw .request("the driver says that it is not available") }
-          let backend = try OpenCLBackend(device, precision: precision)
+          let backend = try OpenCLBackend(device, as: form, precision: precision)
           try SelfCheck.run(backend)
+          return backend
+        }
+        if let found {
           let reason =
             device.kind == .cpu
             ? "no OpenCL GPU\(rejections.isEmpty ? "" : " passed its self-check"); an OpenCL CPU device comes before the CPU path"
             : "the first OpenCL \(device.kind.rawValue) that passed its self-check"
-          return (backend, reason, rejections)
-        } catch {
-          rejections.append(Rejection(device: "\(device.selector) \(device.name)", reason: "\(error)"))
+              + (rejected.isEmpty ? "" : ", without its matrix units: \(rejected[0])")
+          return (found, reason, rejections)
         }
+        rejections += rejected.prefix(1).map { Rejection(device: "\(device.selector) \(device.name)", reason: $0) }
       }
       return (
         CPUBackend(precision: precision), "no OpenCL device \(devices.isEmpty ? "found" : "passed its self-check")", rejections
@@ -55,6 +58,23 @@ public enum DeviceSelection {
       throw .request("no device '\(selector)'; there are: auto, \(known); an '@' after one may force a class: \(classes)")
     }
     return (try OpenCLBackend(match, as: forced, precision: precision), "asked for", [])
+  }
+
+  /// How a device's kernels may be chosen, the best first: its own, and where those use its matrix units, the others.
+  private static func forms(of device: OpenCLDevice) -> [KernelChoice?] {
+    guard device.isAvailable, device.findMatrixUnits().units != .none else { return [nil] }
+    return [nil, KernelChoice(device.deviceClass)]
+  }
+
+  /// The first form that `open` does not throw for, and what it threw for those before.
+  static func firstThatWorks<Opened>(
+    _ forms: [KernelChoice?], open: (KernelChoice?) throws(EngineError) -> Opened
+  ) -> (opened: Opened?, errors: [String]) {
+    var errors: [String] = []
+    for form in forms {
+      do throws(EngineError) { return (try open(form), errors) } catch { errors.append("\(error)") }
+    }
+    return (nil, errors)
   }
 
   /// A selector without the kernels that it forces, and those; nil where what follows an "@" names none, as in the

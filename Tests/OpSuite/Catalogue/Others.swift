@@ -54,6 +54,8 @@ extension Catalogue {
     }
     cases.append(OpCase(GroupNormCase(n: 1, c: 2, h: 1, w: 8193, channelsPerGroup: 1), seed: 2))
     cases.append(OpCase(GroupNormCase(n: 1, c: 8, h: 32, w: 32, channelsPerGroup: 8), seed: 2))
+    // More channels of all images than a device has groups across.
+    cases.append(OpCase(GroupNormCase(n: 66, c: 1000, h: 1, w: 2, channelsPerGroup: 2), seed: 2))
     return cases
   }()
 

@@ -42,7 +42,7 @@ struct DriverSearch {
         .map { Addition(library: $0, reason: "named by OCL_ICD_FILENAMES") }
     }
     guard environment["OCL_ICD_VENDORS"] == nil, environment["OPENCL_VENDOR_PATH"] == nil,
-      !known.contains(where: { $0.contains("nvidia-opencl") }), let library = findNVIDIA()
+      !known.contains(where: { $0.contains("nvidia-opencl") && Self.loads($0) }), let library = findNVIDIA()
     else { return [] }
     return [Addition(library: library, reason: "found without an .icd file")]
   }
@@ -71,11 +71,14 @@ struct DriverSearch {
     return files.sorted().compactMap(Self.firstLine)
   }
 
+  private static func loads(_ library: String) -> Bool {
+    guard let handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL) else { return false }
+    dlclose(handle)
+    return true
+  }
+
   private func findNVIDIA() -> String? {
-    if let handle = dlopen(nvidiaLibrary, RTLD_LAZY | RTLD_LOCAL) {
-      dlclose(handle)
-      return nvidiaLibrary
-    }
+    if Self.loads(nvidiaLibrary) { return nvidiaLibrary }
     return nvidiaFolders.map { $0 + "/" + nvidiaLibrary }.first { access($0, R_OK) == 0 }
   }
 

@@ -56,7 +56,11 @@ struct ChannelRuns {
   var perImage: Int { (shape.plane + Self.length - 1) / Self.length }
   /// Runs of one channel, over all images.
   var count: Int { perImage * shape.n }
-  var global: [Int] { [count, shape.c] }
+  /// CHANNEL of lanes.clh in its two dimensions.
+  var global: [Int] {
+    let across = stride(from: min(shape.c, 65535), to: 1, by: -1).first { shape.c % $0 == 0 } ?? 1
+    return across == shape.c ? [count, across] : [count, across, shape.c / across]
+  }
 
   func partialBytes(values: Int) -> Int { count * shape.c * values * 4 }
 
