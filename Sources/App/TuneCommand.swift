@@ -11,8 +11,8 @@ struct TuneCommand: ParsableCommand {
     discussion: """
       Each size of the tiles is tried in turn at the most expensive convolutions of a training step, beside the best so \
       far; a value is taken where it is faster and its results are those of the class's own tiles. What was found is kept \
-      in $XDG_CACHE_HOME/glomseg/tuning, else ~/.cache/glomseg/tuning, for this device, driver and version, and every later \
-      command takes it. It is never needed; GLOMSEG_TUNING=off ignores it. A run that is resumed keeps the tiles that it \
+      in $XDG_CACHE_HOME/glomseg/tuning, else ~/.cache/glomseg/tuning, for this device, driver, version and arithmetic, and \
+      every later command takes it. It is never needed; GLOMSEG_TUNING=off ignores it. A run that is resumed keeps the tiles that it \
       began with.
 
       Numbers are ratios: seconds of the best so far, of those with the value. Above 1 it is faster. Without a size: \
@@ -23,6 +23,7 @@ struct TuneCommand: ParsableCommand {
   @OptionGroup var size: BenchSize
   @Option(help: "Seconds that the search may take.") var seconds = 15.0
   @Option(help: "auto, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Only say what is kept for the device.") var show = false
   @Flag(help: "Delete what is kept for the device.") var reset = false
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
@@ -37,7 +38,7 @@ struct TuneCommand: ParsableCommand {
   private func tune() throws {
     let start = monotonicSeconds()
     let output = try JSONOutput(path: json)
-    guard let backend = try chooseBackend(device) as? OpenCLBackend else {
+    guard let backend = try chooseBackend(device, precision: precision) as? OpenCLBackend else {
       throw EngineError.request("the CPU path has no tiles to tune: name an OpenCL device with --device")
     }
     guard let store = TuningStore.ofUser() else {
@@ -54,7 +55,7 @@ struct TuneCommand: ParsableCommand {
     let tuner = try Tuner(
       patch: size.patch, base: size.base, batch: size.batch, on: backend, seconds: seconds - (monotonicSeconds() - start))
     output.say(
-      "\(backend.name), kernels for \(backend.traits.deviceClass.rawValue): convolutions of base \(size.base), "
+      "\(backend.name), kernels for \(backend.traits.deviceClass.rawValue), \(backend.traits.arithmetic): convolutions of base \(size.base), "
         + "\(tuner.batch) x \(tuner.patch) x \(tuner.patch)")
     var choices: [TunedSize] = []
     let result = try tuner.run { choice in
@@ -90,7 +91,7 @@ struct TuneCommand: ParsableCommand {
 
   private func say(_ store: TuningStore, _ backend: OpenCLBackend, _ output: JSONOutput) throws {
     let key = backend.tuningKey
-    output.say("\(backend.name), kernels for \(key.deviceClass.rawValue)")
+    output.say("\(backend.name), kernels for \(key.deviceClass.rawValue), \(key.arithmetic)")
     let entry = store.entry(key)
     let tiles = entry?.tiles ?? TileTable(key.deviceClass)
     let usual = TileTable(key.deviceClass).sizes

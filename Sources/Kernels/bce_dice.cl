@@ -6,7 +6,7 @@
 #include "lanes.clh"
 
 #define SIGMOID(type)                                        \
-  static inline type sigmoid_##type(type x) {                \
+  INLINE type sigmoid_##type(type x) {                       \
     type e = exp(-fabs(x));                                  \
     type small = e / (1.0f + e);                             \
     return select(small, 1.0f - small, isgreaterequal(x, (type)0.0f)); \

@@ -23,7 +23,7 @@
 #define EACH_BLOCK(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
 
 // Writes, or adds, the first `count` lanes of v; all where count is 16 or more.
-static inline void store_row(__global float *to, float16 v, int count, bool add) {
+INLINE void store_row(__global float *to, float16 v, int count, bool add) {
   if (count >= 16) {
     vstore16(add ? vload16(0, to) + v : v, 0, to);
   } else {

@@ -14,7 +14,7 @@
 // Sums stay in registers over all input channels, each element of y is written once. The patch cannot be copied by cp.async:
 // its elements pass a view and are rounded on their way. While one group stages, others on the unit multiply.
 //
-// Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; PLANE words of a plane of the patch;
+// Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; ON_THE_WAY; PLANE words of a plane of the patch;
 // STORE_DEPTH as in conv2d.cl.
 // packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column].
 // LINT: -DX1_MODE=2 -DELEMENT=1
@@ -49,11 +49,15 @@
 #define TILE_H (N_TILES * (4 / (WARPS_O * WARPS_X)))
 #define PATCH_H (TILE_H + HALO)
 #define PATCH_W (TILE_W + HALO)
-// Elements of a patch's channel that an item stages; words that a warp asks for at a time, and places of them: what is on its way
-// takes registers beside the sums.
+// Elements of a patch's channel that an item stages; words that a warp asks for at a time, and places of them: what is on its way,
+// ON_THE_WAY elements at most, takes registers beside the sums.
+#ifndef ON_THE_WAY
+#define ON_THE_WAY 16
+#endif
 #define PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
-#define AT_ONCE (VALUES * PLACES <= 8 ? 2 : 1)
-#define PLACES_AT_ONCE (PLACES <= 8 ? PLACES : (PLACES + 1) / 2)
+#define AT_ONCE (2 * VALUES * PLACES <= ON_THE_WAY ? 2 : 1)
+#define TURNS ((VALUES * PLACES + ON_THE_WAY - 1) / ON_THE_WAY)
+#define PLACES_AT_ONCE ((PLACES + TURNS - 1) / TURNS)
 // Rows of taps whose products are unrolled together. With two parts, rows kept from one tap to another far below take more registers
 // beside the sums than there are.
 #if PARTS == 2 && DILATION > 2

@@ -12,7 +12,7 @@
 // loads. Channels are 32 / COLUMNS words apart modulo 32: the channels and words that 32 items load are in 32 banks.
 //
 // Macros: those of conv2d_gpu.clh and matrix.clh; Z_MODE view of dz; M_TILES, N_TILES, C_WARPS; TILE_H, a
-// multiple of SHARES.
+// multiple of SHARES; ON_THE_WAY elements that an item asks for at a time, at most.
 // z_stage: [part][output channel][pixel]; x_stage: [part][input channel][row][column].
 // LINT: -DX1_MODE=2 -DZ_MODE=4
 // LINT: -DK=1 -DX0_MODE=5 -DZ_MODE=2 -DN_TILES=4 -DELEMENT=1
@@ -58,7 +58,7 @@
 #define Z_PLACES ((PIXELS + MATRIX_LANES - 1) / MATRIX_LANES)
 #define X_PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
 #ifndef ON_THE_WAY
-#define ON_THE_WAY (PARTS == 2 ? 16 : 24)
+#define ON_THE_WAY 24
 #endif
 #define CHANNELS_AT_ONCE(loads, channels)             \
   (8 * (loads) <= ON_THE_WAY && (channels) % 8 == 0   ? 8 \

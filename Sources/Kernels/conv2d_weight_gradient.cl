@@ -36,7 +36,7 @@
 // Folds eight vectors of sixteen partial sums to their eight sums.
 #if !SHUFFLES
 // The same sums in the same order: see sum16.
-static inline float fold_lanes(float16 v) {
+INLINE float fold_lanes(float16 v) {
   float lanes[16];
   vstore16(v, 0, lanes);
 #pragma unroll 1
@@ -52,7 +52,7 @@ static inline float fold_lanes(float16 v) {
            fold_lanes(v[5]), fold_lanes(v[6]), fold_lanes(v[7]))
 #else
 // Adds neighbours: (a0 + a1, a2 + a3, ..., b0 + b1, ...).
-static inline float8 add_pairs(float8 a, float8 b) { return (float8)(a.even, b.even) + (float8)(a.odd, b.odd); }
+INLINE float8 add_pairs(float8 a, float8 b) { return (float8)(a.even, b.even) + (float8)(a.odd, b.odd); }
 
 #define FOLD8(v)                                                                                    \
   add_pairs(add_pairs(add_pairs(v[0].lo + v[0].hi, v[1].lo + v[1].hi),                              \

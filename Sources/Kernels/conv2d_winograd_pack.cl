@@ -7,7 +7,7 @@
 //       |  0    0    1  |
 #define BLOCK 8
 
-static inline void filter_row(float to[4], float a, float b, float c) {
+INLINE void filter_row(float to[4], float a, float b, float c) {
   to[0] = a, to[1] = 0.5f * (a + b + c), to[2] = 0.5f * (a - b + c), to[3] = c;
 }
 

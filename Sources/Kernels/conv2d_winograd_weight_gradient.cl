@@ -28,7 +28,7 @@
 #endif
 
 // 16 x 16 elements, rows exchanged with columns: each round turns the eight bits of (row, column) by one.
-static inline void transpose16(float16 v[16]) {
+INLINE void transpose16(float16 v[16]) {
 #pragma unroll
   for (int round = 0; round < 4; round++) {
     float16 t[16];
@@ -40,7 +40,7 @@ static inline void transpose16(float16 v[16]) {
 }
 
 // A dz A' of sixteen squares, whose rows start at z and z + TILE_W, to 16 vectors 256 elements apart.
-static inline void winograd_gradient(__local float *restrict to, const __local float *restrict z) {
+INLINE void winograd_gradient(__local float *restrict to, const __local float *restrict z) {
   float16 z00, z01, z10, z11;
   unzip16(&z00, &z01, vload16(0, z), vload16(1, z));
   unzip16(&z10, &z11, vload16(0, z + TILE_W), vload16(1, z + TILE_W));

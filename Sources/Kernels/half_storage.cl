@@ -11,25 +11,25 @@
 // Below 2^-14 a half is a multiple of 2^-24, the last place of a float from 0.5 to 1: adding 0.5 rounds to it.
 #define HALF_SUBNORMAL 0x38800000u
 
-static inline ushort half_bits1(float x) {
+INLINE ushort half_bits1(float x) {
   uint u = as_uint(x), a = min(u & 0x7fffffffu, 0x477fe000u);
   uint h = a < HALF_SUBNORMAL ? as_uint(as_float(a) + 0.5f) - 0x3f000000u : ((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;
   return (ushort)(h | (u >> 16 & 0x8000u));
 }
 
-static inline ushort16 half_bits16(float16 x) {
+INLINE ushort16 half_bits16(float16 x) {
   uint16 u = as_uint16(x), a = min(u & 0x7fffffffu, (uint16)(0x477fe000u));
   uint16 small = as_uint16(as_float16(a) + 0.5f) - 0x3f000000u, normal = ((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;
   return convert_ushort16(select(normal, small, a < HALF_SUBNORMAL) | (u >> 16 & 0x8000u));
 }
 
-static inline float half_value1(ushort bits) {
+INLINE float half_value1(ushort bits) {
   uint h = bits & 0x7fffu;
   float v = h < 0x400u ? as_float(h + 0x3f000000u) - 0.5f : as_float((h << 13) + 0x38000000u);
   return as_float(as_uint(v) | (uint)(bits & 0x8000u) << 16);
 }
 
-static inline float16 half_value16(ushort16 bits) {
+INLINE float16 half_value16(ushort16 bits) {
   uint16 b = convert_uint16(bits), h = b & 0x7fffu;
   float16 v = select(as_float16((h << 13) + 0x38000000u), as_float16(h + 0x3f000000u) - 0.5f, h < 0x400u);
   return as_float16(as_uint16(v) | (b & 0x8000u) << 16);

@@ -39,8 +39,8 @@ import Testing
         float mean;
       } channel;
       typedef uint4 fragment;
-      inline float twice(float x) { return 2.0f * x; }
-      inline void store(float v) {
+      INLINE float twice(float x) { return 2.0f * x; }
+      INLINE void store(float v) {
         int inside = 0;
       }
       __kernel void tile(__global float *restrict y) {

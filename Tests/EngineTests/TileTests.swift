@@ -52,9 +52,13 @@ import Testing
   }
 
   /// Whatever a table says, no launch asks for more local memory than the device has.
-  @Test(arguments: DeviceClass.allCases) func noTableAsksForMoreThanThereIs(_ deviceClass: DeviceClass) throws {
+  @Test(arguments: KernelChoice.all, Precision.allCases) func noTableAsksForMoreThanThereIs(
+    _ kernels: KernelChoice, _ precision: Precision
+  ) throws {
+    let deviceClass = kernels.deviceClass
     let graph = try TrainingGraph(VariableUNet(base: 64), batch: 1, height: 512, width: 512).graph
-    var device = Coverage.imaginaryDevice(KernelChoice(deviceClass))
+    var device = Coverage.imaginaryDevice(kernels, precision: precision)
+    guard device.arithmetic == precision else { return }
     if deviceClass != .cpu { device.localBytes = 48 << 10 }
     for table in [Self.table(deviceClass, \.first), Self.table(deviceClass, \.last)] {
       device.chosenTiles = table
@@ -83,6 +87,20 @@ import Testing
     let ends = [Self.table(deviceClass, \.first), Self.table(deviceClass, \.last)]
     for table in ends {
       let backend = try OpenCLBackend(device, as: KernelChoice(deviceClass), edit: nil, tiles: table)
+      for opCase in cases {
+        let result = CaseRunner.run(opCase, on: backend)
+        #expect(result.passed && result.skipReason == nil, "\(result) with \(table)")
+      }
+    }
+  }
+
+  /// The same on matrix units, as NVIDIA's multiply: one part and two; the ends of a table differ from one another in each size.
+  @Test(arguments: [Precision.tf32, .fp32]) func everyTableForMatrixUnitsIsRight(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let wide = try Catalogue.matching("_o130_h7")
+    let cases = Catalogue.quick.filter { $0.operation.hasSuffix("convolution") } + wide
+    for table in [Self.table(.nvidia, \.first), Self.table(.nvidia, \.last)] {
+      let backend = try OpenCLBackend(device, as: .emulated, precision: precision, edit: nil, tiles: table)
       for opCase in cases {
         let result = CaseRunner.run(opCase, on: backend)
         #expect(result.passed && result.skipReason == nil, "\(result) with \(table)")
@@ -129,11 +147,20 @@ import Testing
       let key = try backend().tuningKey
       _ = try store.keep(.init(key: key, tiles: Self.table(.cpu, \.first), found: [:]))
       let others = [
-        TuningStore.Key(device: "other", platform: key.platform, driver: key.driver, deviceClass: .cpu, kernels: key.kernels),
-        .init(device: key.device, platform: "other", driver: key.driver, deviceClass: .cpu, kernels: key.kernels),
-        .init(device: key.device, platform: key.platform, driver: "other", deviceClass: .cpu, kernels: key.kernels),
-        .init(device: key.device, platform: key.platform, driver: key.driver, deviceClass: .nvidia, kernels: key.kernels),
-        .init(device: key.device, platform: key.platform, driver: key.driver, deviceClass: .cpu, kernels: "other"),
+        TuningStore.Key(
+          device: "other", platform: key.platform, driver: key.driver, deviceClass: .cpu, arithmetic: .fp32, kernels: key.kernels),
+        .init(
+          device: key.device, platform: "other", driver: key.driver, deviceClass: .cpu, arithmetic: .fp32, kernels: key.kernels),
+        .init(
+          device: key.device, platform: key.platform, driver: "other", deviceClass: .cpu, arithmetic: .fp32, kernels: key.kernels),
+        .init(
+          device: key.device, platform: key.platform, driver: key.driver, deviceClass: .nvidia, arithmetic: .fp32,
+          kernels: key.kernels),
+        .init(
+          device: key.device, platform: key.platform, driver: key.driver, deviceClass: .cpu, arithmetic: .tf32,
+          kernels: key.kernels),
+        .init(
+          device: key.device, platform: key.platform, driver: key.driver, deviceClass: .cpu, arithmetic: .fp32, kernels: "other"),
       ]
       for other in others {
         #expect(store.entry(other) == nil)

@@ -9,7 +9,7 @@ struct NodeReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "node-report", abstract: "Check and measure everything on this machine within a budget of time.",
     discussion: """
-      Devices, doctor, a quick check, whole steps, roof, memory, a training run, every operation against its reference, \
+      Devices, doctor, a quick check, whole steps, roof, memory, tiles for the device ('glomseg tune'), a training run, every operation against its reference, \
       single operations; and PyTorch's steps in turn with glomseg's where python3 can import torch and it sees a CUDA device. \
       Each section is a process of its own. One that fails is recorded with its error, one that takes too long is cut, and one \
       for which no time is left is skipped; time for the checks and the training is kept.

@@ -23,7 +23,7 @@ struct ReportPlan {
 
   /// Everything else, on one device; `kernels`: its class.
   func sections(device: String, kernels: String = "nvidia") -> [ReportSection] {
-    basis(device) + measured(device) + training(device) + torch(device, compiled: false) + [proof(device)]
+    basis(device) + measured(device) + tuned(device) + training(device) + torch(device, compiled: false) + [proof(device)]
       + precisions(device, kernels) + largest(device) + operations(device) + torch(device, compiled: true)
   }
 
@@ -137,6 +137,34 @@ struct ReportPlan {
         })
     }
     return [steps[0], again[0], roof, steps[1], again[1]] + memory
+  }
+
+  /// Tiles for this device in place of its class's, which no one measured on it; what comes after takes them.
+  private func tuned(_ device: String) -> [ReportSection] {
+    let size = BenchSize.standard[1]
+    let searches = [Precision.fp32, .tf32].map { precision in
+      ReportSection(
+        name: "tune-\(precision.rawValue)", title: "Tiles for this device, \(precision.rawValue)",
+        commands: [
+          glomseg(
+            "tune", "--patch", "\(size.patch)", "--base", "\(size.base)", "--device", device, "--precision", precision.rawValue,
+            "--json", "-")
+        ], most: share(0.08), tellsPart: 0.75,
+        reasonToSkip: { records in
+          device == "cpu"
+            ? "the CPU path has no tiles to tune"
+            : (precision == .fp32 ? nil : Self.noMatrixUnits(records, device)) ?? failed("step-256")(records)
+        })
+    }
+    let step = ReportSection(
+      name: "step-\(size.patch)-tuned", title: "Training step, \(size.description), with these tiles",
+      commands: [step(size, steps: 20, seconds: share(0.03), device)], most: share(0.1),
+      reasonToSkip: { records in
+        let found = records.first { $0.name == "tune-fp32" }?.results.last
+        guard let ratios = found?["ratios"] as? [String: Any], !ratios.isEmpty else { return "no faster tiles were found" }
+        return failed("step-\(size.patch)")(records)
+      })
+    return searches + [step]
   }
 
   /// Why a larger step than the first cannot be timed in `most` seconds, judged by the first: it takes at least half the seconds

@@ -46,6 +46,25 @@ public enum TileSize: String, CaseIterable, Sendable {
   /// Most local memory of a work-group, KiB.
   case groupKiB = "group_kib"
 
+  // Kernels for matrix units: forward and input gradient.
+
+  /// Most output channels of a work-group.
+  case matrixChannels = "matrix_channels"
+  /// Most rows of a warp: as many as its sums have registers for.
+  case matrixRows = "matrix_rows"
+  /// Most local memory for a patch of several steps, KiB; one step may need more.
+  case matrixKiB = "matrix_kib"
+  /// Elements that an item asks for before it uses the first.
+  case matrixLoads = "matrix_loads"
+
+  // Kernels for matrix units: weight gradient.
+
+  case gradientMatrixChannels = "gradient_matrix_channels"
+  /// Most rows of a tile of 16 columns.
+  case gradientMatrixRows = "gradient_matrix_rows"
+  /// As `matrix_loads`; two thirds of it where operands are of two parts.
+  case gradientMatrixLoads = "gradient_matrix_loads"
+
   // Kernels of GPUs: weight gradient.
 
   case gradientItemChannels = "gradient_item_channels"
@@ -82,7 +101,11 @@ public enum TileSize: String, CaseIterable, Sendable {
       case .groupKiB, .gradientKiB: return [16, 24, 32, 40, 48]
       case .gradientGroupChannels: return [16, 32, 64]
       case .gradientItems: return [64, 128, 256]
-      case .gradientRows: return [2, 4, 8]
+      case .gradientRows, .matrixRows, .gradientMatrixRows: return [2, 4, 8]
+      case .matrixChannels: return [32, 64, 128]
+      case .gradientMatrixChannels: return [16, 32, 64]
+      case .matrixKiB: return [8, 16, 32]
+      case .matrixLoads, .gradientMatrixLoads: return [8, 16, 24, 32]
       default: return []
       }
     }
@@ -140,7 +163,8 @@ public struct TileTable: Sendable, Equatable, LosslessStringConvertible {
     [
       .itemChannels: itemChannels, .groupChannels: 64, .groupWidth: 16, .groupChunk: 8, .groupKiB: 32,
       .gradientItemChannels: itemChannels, .gradientGroupChannels: 64, .gradientItems: 128, .gradientRows: 4,
-      .gradientKiB: 32, .gradientSlices: 8,
+      .gradientKiB: 32, .gradientSlices: 8, .matrixChannels: 64, .matrixRows: 8, .matrixKiB: 16, .matrixLoads: 16,
+      .gradientMatrixChannels: 64, .gradientMatrixRows: 4, .gradientMatrixLoads: 24,
     ]
   }
 

@@ -25,6 +25,8 @@ public struct TuningStore: Sendable {
     public let platform: String
     public let driver: String
     public let deviceClass: DeviceClass
+    /// What convolutions compute in; on matrix units each precision has tiles of its own.
+    public let arithmetic: Precision
     /// A hash of the kernels' text.
     public let kernels: String
   }
@@ -54,6 +56,7 @@ public struct TuningStore: Sendable {
     var platform: String
     var driver: String
     var kernels_for: String
+    var arithmetic: String
     var kernels: String
     var tiles: [String: Int]
     var found: [String: String]
@@ -61,7 +64,7 @@ public struct TuningStore: Sendable {
 
   /// The device's name and a hash of the whole key.
   public func path(_ key: Key) -> String {
-    let words = [key.device, key.platform, key.driver, key.deviceClass.rawValue, key.kernels]
+    let words = [key.device, key.platform, key.driver, key.deviceClass.rawValue, key.arithmetic.rawValue, key.kernels]
     let digits = String(StableHash(words.joined(separator: "\n").utf8).value, radix: 16)
     let name = key.device.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
     return "\(folder)/\(String(name.prefix(40)))-\(key.deviceClass.rawValue)-\(digits).json"
@@ -74,7 +77,7 @@ public struct TuningStore: Sendable {
     else { return .damaged(path: path, problem: "is no tuned table that can be read") }
     guard
       file.device == key.device, file.platform == key.platform, file.driver == key.driver, file.kernels == key.kernels,
-      file.kernels_for == key.deviceClass.rawValue
+      file.kernels_for == key.deviceClass.rawValue, file.arithmetic == key.arithmetic.rawValue
     else { return .damaged(path: path, problem: "is of another device, driver or version") }
     guard let tiles = TileTable(key.deviceClass, sizes: file.tiles) else {
       return .damaged(path: path, problem: "has tiles that the kernels cannot take")
@@ -90,7 +93,8 @@ public struct TuningStore: Sendable {
     let path = path(entry.key)
     let file = File(
       device: entry.key.device, platform: entry.key.platform, driver: entry.key.driver,
-      kernels_for: entry.key.deviceClass.rawValue, kernels: entry.key.kernels, tiles: entry.tiles.sizes, found: entry.found)
+      kernels_for: entry.key.deviceClass.rawValue, arithmetic: entry.key.arithmetic.rawValue, kernels: entry.key.kernels,
+      tiles: entry.tiles.sizes, found: entry.found)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     do {

@@ -76,7 +76,7 @@ public final class OpenCLBackend: Backend {
   public var tuningKey: TuningStore.Key {
     TuningStore.Key(
       device: device.name, platform: "\(device.platformName) \(device.platformVersion)", driver: device.driverVersion,
-      deviceClass: traits.deviceClass, kernels: ProgramCache.kernelsDigest)
+      deviceClass: traits.deviceClass, arithmetic: traits.arithmetic, kernels: ProgramCache.kernelsDigest)
   }
 
   public var freeBytes: Int? { device.kind == .cpu ? HostMemory.availableBytes : device.freeBytes }

@@ -88,7 +88,7 @@ enum ProgramForms {
       let trimmed = line.drop { $0 == " " }
       if trimmed.hasPrefix("#define ") {
         add(trimmed.dropFirst("#define ".count).prefix(while: isWord), to: &macros)
-      } else if line.hasPrefix("static inline ") || line.hasPrefix("__kernel ") {
+      } else if line.hasPrefix("INLINE ") || line.hasPrefix("__kernel ") {
         add(line.prefix { $0 != "(" }.split(whereSeparator: { !isWord($0) }).last, to: &symbols)
       } else if line.hasPrefix("} ") || line.hasPrefix("typedef ") && line.hasSuffix(";") {
         add(line.prefix { $0 != ";" }.split(whereSeparator: { !isWord($0) }).last, to: &symbols)

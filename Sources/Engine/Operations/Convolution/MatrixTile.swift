@@ -15,6 +15,8 @@ struct MatrixTile {
 
   /// A warp's rows: N_TILES.
   fileprivate let rows: Int
+  /// Elements of the patch that an item asks for at a time: ON_THE_WAY.
+  fileprivate let loads: Int
   /// NVIDIA's OpenCL gives a group no more; the emulation's own memory comes on top.
   static let localBytes = 48 << 10
   /// Below this a fragment's sixteen channels are mostly padding.
@@ -28,11 +30,14 @@ struct MatrixTile {
     self.kernel = kernel
     self.dilation = dilation
     self.form = form
+    let tiles = device.tiles
+    let most = [16, 32, 64].first { $0 >= outChannels && $0 < tiles[.matrixChannels] } ?? tiles[.matrixChannels]
     // With two parts the patch of a wide tile and its fragments want more registers than there are.
-    channelWarps = outChannels > (form.parts == 2 ? 16 : 32) ? 2 : 1
-    channelTiles = outChannels > 16 * channelWarps ? 2 : 1
-    columnWarps = (channelWarps == 2 ? 16 : 32) / form.columns
-    rows = min(8, form.tileSums / channelTiles)
+    channelWarps = most > 64 ? 4 : most > (form.parts == 2 ? 16 : 32) ? 2 : 1
+    channelTiles = most > 16 * channelWarps ? 2 : 1
+    columnWarps = max(1, min(4 / channelWarps, (channelWarps == 1 ? 32 : 16) / form.columns))
+    rows = min(tiles[.matrixRows], form.tileSums / channelTiles)
+    loads = tiles[.matrixLoads]
     let height = rows * (4 / (channelWarps * columnWarps))
     let width = form.columns * columnWarps
     func stepBytes(_ window: Int) -> Int {
@@ -44,7 +49,7 @@ struct MatrixTile {
     self.window = window
     // Several groups share a unit: its memory for one is a good deal less than the limit, where a step allows.
     let values = MatrixForm.stepWords * form.wordValues
-    chunk = max(1, min(4, (channels + values - 1) / values, (16 << 10) / stepBytes(window)))
+    chunk = max(1, min(4, (channels + values - 1) / values, (tiles[.matrixKiB] << 10) / stepBytes(window)))
   }
 
   /// Words that planes of `count` are apart: a fragment's columns modulo 32, so that 32 items' pixels lie in 32 banks.
@@ -101,7 +106,7 @@ extension TileKernel {
         "conv2d_matrix.cl", "conv2d_matrix_tile",
         defines: tile.defines + [
           ("DILATION", tile.dilation), ("WINDOW", tile.window), ("M_TILES", tile.channelTiles), ("N_TILES", tile.rows),
-          ("WARPS_O", tile.channelWarps), ("WARPS_X", tile.columnWarps),
+          ("WARPS_O", tile.channelWarps), ("WARPS_X", tile.columnWarps), ("ON_THE_WAY", tile.loads),
         ] + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
         arguments: operands(scratch) + [
           ("groups", .int(groups)), ("chunk", .int(tile.chunk)), ("accumulate", .int(accumulates ? 1 : 0)),

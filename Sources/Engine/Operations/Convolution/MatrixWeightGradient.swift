@@ -7,6 +7,8 @@ struct MatrixWeightGradient {
   private let inTiles: Int
   /// Warps side by side with different input channels: C_WARPS. The others share their pixels' rows.
   private let inWarps: Int
+  /// Elements that an item asks for at a time: ON_THE_WAY.
+  private let loads: Int
   /// Rows of a tile: TILE_H.
   private let height: Int
   /// Side of the window of taps that a work-group takes: the kernel's, or 1 where its sums or its halo do not fit.
@@ -25,7 +27,9 @@ struct MatrixWeightGradient {
     let inChannels = kernel.inChannels
     // Nine taps' sums of four sixteens are 144 registers of 255; fragments of two parts leave room for two. Intel's sub-groups
     // of 16 have half of that for an item, and a tap to themselves.
-    let outTiles = min(form.parts == 1 && form.sums >= 36 ? 4 : 2, (kernel.z.used + 15) / 16)
+    let tiles = device.tiles
+    let outTiles = min(form.parts == 1 && form.sums >= 36 ? 4 : 2, tiles[.gradientMatrixChannels] / 16, (kernel.z.used + 15) / 16)
+    loads = tiles[.gradientMatrixLoads] * (form.parts == 2 ? 2 : 3) / 3
     let wanted = inChannels > 2 * form.columns ? 4 : inChannels > form.columns ? 2 : 1
     self.outTiles = outTiles
     for window in kernel.kernel <= 3 && kernel.kernel * kernel.kernel * outTiles <= form.sums ? [kernel.kernel, 1] : [1] {
@@ -33,7 +37,7 @@ struct MatrixWeightGradient {
       let inTiles = max(1, min(warpChannels / form.columns, form.sums / (window * window * outTiles)))
       // Four warps' input channels in fragments of sixteen may not fit where two warps' do.
       for inWarps in window > 1 && form.columns > 8 && wanted == 4 ? [4, 2] : [wanted] {
-        for height in [4, 2] where height >= 4 / inWarps {
+        for height in [8, 4, 2] where height >= 4 / inWarps && height <= max(tiles[.gradientMatrixRows], 4 / inWarps) {
           let bytes =
             Self.zBytes(outTiles, height, form) + Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, form)
           guard bytes <= MatrixTile.localBytes else { continue }
@@ -87,6 +91,7 @@ struct MatrixWeightGradient {
           ("K", kernel.kernel), ("DILATION", kernel.dilation), ("WINDOW", window), ("X0_MODE", sources[0].mode.rawValue),
           ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1), ("Z_MODE", kernel.z.mode.rawValue),
           ("M_TILES", outTiles), ("N_TILES", inTiles), ("C_WARPS", inWarps), ("TILE_H", height),
+          ("ON_THE_WAY", loads),
         ],
         arguments: kernel.gpuArguments(tiles: tiles, slices: slices, outGroups: outGroups, inGroups: inGroups) + [
           ("z_stage", .local(Self.zBytes(outTiles, height, form))),
