@@ -15,9 +15,9 @@ struct BenchCommand: ParsableCommand {
 
 /// The size of a step.
 struct BenchSize: ParsableArguments {
-  @Option(help: "Side of the square input, a multiple of 16 (default: 256).") var patch: Int?
-  @Option(help: "Channels of the first level (default: max(16, 64*patch/2048)).") var base: Int?
-  @Option(help: "Images per step (default: 1).") var batch: Int?
+  @Option(help: "Side of the square input, a multiple of 16 (256 where only others are given).") var patch: Int?
+  @Option(help: "Channels of the first level (max(16, 64*patch/2048) where only others are given).") var base: Int?
+  @Option(help: "Images per step (1 where only others are given).") var batch: Int?
 
   struct Values: Equatable {
     let patch: Int
