@@ -7,7 +7,8 @@ public final class OpenCLBackend: Backend {
   public let device: OpenCLDevice
   let call: OpenCLCall
   let context: OpenCLContext
-  let queue: OpenCLQueue
+  private(set) var queue: OpenCLQueue
+  private var keepsTimes = false
   let programs: ProgramCache
   /// Where the tiles of its convolutions come from.
   public private(set) var tilesOrigin = TilesOrigin.curated
@@ -49,7 +50,7 @@ public final class OpenCLBackend: Backend {
     name = "\(device.selector)\(forced.map { "@\($0)" } ?? "") \(device.name)"
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
-    queue = try OpenCLQueue(context, device: device.raw, profiling: true, call)
+    queue = try OpenCLQueue(context, device: device.raw, profiling: false, call)
     programs = ProgramCache(context, device: device, edit: edit, store: store, call)
   }
 
@@ -149,6 +150,15 @@ public final class OpenCLBackend: Backend {
   }
 
   func finish() throws(EngineError) { try call.run("clFinish") { clFinish(queue.raw) } }
+
+  /// Waits for the device, then goes on with a queue that keeps the times of its commands or one that does not: keeping them
+  /// may cost each launch something.
+  func keepTimes(_ keeps: Bool) throws(EngineError) {
+    guard keeps != keepsTimes else { return }
+    try finish()
+    queue = try OpenCLQueue(context, device: device.raw, profiling: keeps, call)
+    keepsTimes = keeps
+  }
 }
 
 /// Where a table of tiles comes from.

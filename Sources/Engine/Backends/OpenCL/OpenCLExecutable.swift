@@ -191,6 +191,7 @@ final class OpenCLExecutable: Executable {
   func run(_ phase: Phase) throws(EngineError) {
     let start = monotonicSeconds()
     defer { launches.seconds += monotonicSeconds() - start }
+    if profiling { try backend.keepTimes(true) }
     for step in steps[phase] ?? [] {
       launches.count += 1
       guard profiling else {
@@ -213,6 +214,7 @@ final class OpenCLExecutable: Executable {
 
   func startProfile() throws(EngineError) {
     try finish()
+    try backend.keepTimes(true)
     events = []
     profiling = true
     seconds = [Double](repeating: 0, count: seconds.count)
@@ -238,6 +240,7 @@ final class OpenCLExecutable: Executable {
 
   func endProfile() throws(EngineError) {
     try finish()
+    try backend.keepTimes(false)
     events = []
     profiling = false
   }
