@@ -249,6 +249,23 @@ import Testing
     #expect(chosen("opencl:0:0 EPYC") == "opencl:1:0")
     #expect(chosen("opencl:0:0 EPYC", gpuIsAvailable: false) == "opencl:0:0")
     #expect(NodeReportCommand.chosen([]) == nil)
+    var named = SectionRecord(name: "devices", title: "", outcome: .done)
+    named.results = [
+      [
+        "devices": [
+          ["selector": "opencl:0:0", "kind": "cpu", "name": "EPYC", "kernels_for": "cpu", "matrix_units": false],
+          ["selector": "opencl:1:0", "kind": "gpu", "name": "AMD Instinct", "kernels_for": "amd", "matrix_units": true],
+        ]
+      ]
+    ]
+    for (device, kernels) in [
+      ("opencl", "cpu"), ("opencl:1:0", "amd"), ("instinct", "amd"), ("gpu", "amd"), ("opencl:1:0@nvidia", "amd"),
+      ("epyc", "cpu"),
+    ] {
+      #expect(NodeReportCommand.kernels(device, [named]) == kernels, "\(device)")
+    }
+    #expect(NodeReportCommand.found("cpu", [named]) == nil)
+    #expect(ReportPlan.noMatrixUnits([named], "instinct") == nil && ReportPlan.noMatrixUnits([named], "opencl") != nil)
     #expect(ReportPlan.noMatrixUnits([], "opencl:1:0@nvidia") != nil)
     #expect(ReportPlan.noMatrixUnits([], "opencl:1:0") == nil, "where nobody found out, each precision is tried")
   }

@@ -88,9 +88,19 @@ struct NodeReportCommand: ParsableCommand {
 
   /// The class of the device, for its kernels without matrix units.
   static func kernels(_ device: String, _ records: [SectionRecord]) -> String {
-    let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
-    let selector = DeviceSelection.split(device).device
-    return found.first { $0["selector"] as? String == selector }?["kernels_for"] as? String ?? "nvidia"
+    found(device, records)?["kernels_for"] as? String ?? "nvidia"
+  }
+
+  /// What `devices` found of the device that a selector means, as ``DeviceSelection`` reads it; nil for the CPU path, and where it was
+  /// not found.
+  static func found(_ device: String, _ records: [SectionRecord]) -> [String: Any]? {
+    let all = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
+    let selector = DeviceSelection.split(device).device.lowercased()
+    return all.first { one in
+      selector == "opencl" || one["selector"] as? String == selector || (selector == "gpu" && one["kind"] as? String == "gpu")
+        || (!["cpu", "gpu"].contains(selector) && !selector.hasPrefix("opencl")
+          && (one["name"] as? String ?? "").lowercased().contains(selector))
+    }
   }
 
   /// Writes the Python programs that the report runs.

@@ -81,8 +81,7 @@ struct ReportPlan {
     if device.hasSuffix("-emulated") { return nil }
     if device.contains("@") { return "\(device) was chosen, which does not use matrix units" }
     guard device == "cpu" || records.contains(where: { $0.name == "devices" && $0.outcome == .done }) else { return nil }
-    let found = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
-    let chosen = found.first { $0["selector"] as? String == device }
+    let chosen = NodeReportCommand.found(device, records)
     if chosen?["matrix_units"] as? Bool == true { return nil }
     return
       "\(device) computes every precision in fp32: \(chosen?["matrix_reason"] as? String ?? "it has no matrix units that are used")"
