@@ -190,13 +190,9 @@ struct CheckCommand: ParsableCommand {
       if verbose { printError("begin \(job.name)") }
       let entry = job.run(on: backend)
       report.add(entry)
-      if entry.outcome == .failed { printError("failed: \(entry.name) on \(entry.device)") }
-      if entry.isOfTheDevice {
-        // Of a driver whose context a fault has taken, every later call fails, whatever case it is of.
-        do {
-          let selector = String(backend.name.split(separator: " ")[0])
-          backend = try DeviceSelection.backend(selector, precision: precision).backend
-        } catch {
+      if entry.outcome == .failed {
+        printError("failed: \(entry.name) on \(entry.device)")
+        do { backend = try Self.answering(backend) } catch {
           printError("glomseg: \(error)")
           for rest in jobs[(index + 1)...] {
             report.add(
@@ -215,10 +211,11 @@ struct CheckCommand: ParsableCommand {
   }
 }
 
-extension CheckReport.Entry {
-  /// Whether it failed by a call to the device, not by a wrong number.
-  fileprivate var isOfTheDevice: Bool {
-    outcome == .failed && problems.contains { $0.contains(" failed on ") && $0.contains("CL_") }
+extension CheckCommand {
+  /// The backend as it is, or opened again where its device no longer answers: one fault would fail every case after it.
+  static func answering(_ backend: any Backend) throws(EngineError) -> any Backend {
+    guard let opened = backend as? OpenCLBackend, !opened.responds else { return backend }
+    return try DeviceSelection.backend(String(backend.name.split(separator: " ")[0]), precision: backend.traits.precision).backend
   }
 }
 

@@ -1,3 +1,4 @@
+import Engine
 import Foundation
 import Testing
 
@@ -26,6 +27,20 @@ import Testing
     #expect(report.verdict == "FAILED: 1 passed, 1 failed, 1 skipped on opencl:0:0 A & B")
     #expect(report.summary().contains("not a number"))
     #expect(!CheckReport().passed, "a check of nothing must not pass")
+  }
+
+  /// One that answers is kept; one whose context a fault has taken is opened again, with the same kernels and precision.
+  @Test func aDeviceThatNoLongerAnswersIsOpenedAgain() throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let healthy = try OpenCLBackend(device)
+    #expect(try CheckCommand.answering(healthy) as AnyObject === healthy)
+    let dead = try OpenCLBackend(
+      device, as: .nvidia, precision: .tf32, faults: FaultPlan(call: "clFinish", number: 1, code: -36, lasts: true))
+    #expect(!dead.responds && !dead.responds)
+    let again = try #require(try CheckCommand.answering(dead) as? OpenCLBackend)
+    #expect(again !== dead && again.responds && again.name == dead.name && again.traits.precision == .tf32)
+    let cpu = CPUBackend()
+    #expect(try CheckCommand.answering(cpu).name == cpu.name)
   }
 
   @Test func jsonHoldsInfinity() throws {

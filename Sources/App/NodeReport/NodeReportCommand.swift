@@ -91,15 +91,15 @@ struct NodeReportCommand: ParsableCommand {
     found(device, records)?["kernels_for"] as? String ?? "nvidia"
   }
 
-  /// What `devices` found of the device that a selector means, as ``DeviceSelection`` reads it; nil for the CPU path, and where it was
-  /// not found.
+  /// What `devices` found of the device that a selector means; nil for the CPU path, and where it was not found.
   static func found(_ device: String, _ records: [SectionRecord]) -> [String: Any]? {
     let all = records.first { $0.name == "devices" }?.results.first?["devices"] as? [[String: Any]] ?? []
-    let selector = DeviceSelection.split(device).device.lowercased()
-    return all.first { one in
-      selector == "opencl" || one["selector"] as? String == selector || (selector == "gpu" && one["kind"] as? String == "gpu")
-        || (!["cpu", "gpu"].contains(selector) && !selector.hasPrefix("opencl")
-          && (one["name"] as? String ?? "").lowercased().contains(selector))
+    let wanted = DeviceSelection.split(device).device
+    guard wanted != "cpu" else { return nil }
+    return all.first {
+      DeviceSelection.means(
+        wanted, selector: $0["selector"] as? String ?? "", name: $0["name"] as? String ?? "",
+        isGPU: $0["kind"] as? String == "gpu")
     }
   }
 

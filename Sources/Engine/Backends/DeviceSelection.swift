@@ -48,10 +48,7 @@ public enum DeviceSelection {
       )
     }
     let (wanted, forced) = split(selector.lowercased())
-    let match = devices.first { device in
-      wanted == "opencl" || wanted == device.selector || (wanted == "gpu" && device.kind == .gpu)
-        || (!wanted.hasPrefix("opencl") && wanted != "gpu" && device.name.lowercased().contains(wanted))
-    }
+    let match = devices.first { means(wanted, selector: $0.selector, name: $0.name, isGPU: $0.kind == .gpu) }
     guard let match else {
       let known = (["cpu"] + devices.map { "\($0.selector) (\($0.name))" }).joined(separator: ", ")
       let classes = KernelChoice.all.map(\.description).joined(separator: ", ")
@@ -75,6 +72,13 @@ public enum DeviceSelection {
       do throws(EngineError) { return (try open(form), errors) } catch { errors.append("\(error)") }
     }
     return (nil, errors)
+  }
+
+  /// Whether a selector of an OpenCL device, without the kernels that it forces, means this one.
+  package static func means(_ wanted: String, selector: String, name: String, isGPU: Bool) -> Bool {
+    let wanted = wanted.lowercased()
+    return wanted == "opencl" || wanted == selector || (wanted == "gpu" && isGPU)
+      || (!wanted.hasPrefix("opencl") && wanted != "gpu" && name.lowercased().contains(wanted))
   }
 
   /// A selector without the kernels that it forces, and those; nil where what follows an "@" names none, as in the

@@ -222,7 +222,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a wave's upper half without a copy of a wmma's channels", in: "matrix_wmma.clh", caughtBy: "convolution/",
       as: .wmmaEmulated,
-      precision: .bf16, ("#define A_ROW(lane, r) ((lane) & 15)", "#define A_ROW(lane, r) ((lane) >> 1)")),
+      precision: .bf16, ("#define A_ROW(lane, r) ((lane) & 15)", "#define A_ROW(lane, r) ((lane) & 15 ^ (lane) >> 4)")),
     Mutation(
       "rows of a taken by halves, not by turns", in: "matrix_intel.clh", caughtBy: "convolution/", as: .intelEmulated,
       precision: .tf32, ("A_ROW(lane, r) (((lane) >> 3) + 2 * (r))", "A_ROW(lane, r) (8 * ((lane) >> 3) + (r))")),

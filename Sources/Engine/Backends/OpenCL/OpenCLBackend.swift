@@ -151,6 +151,12 @@ public final class OpenCLBackend: Backend {
 
   func finish() throws(EngineError) { try call.run("clFinish") { clFinish(queue.raw) } }
 
+  /// Whether the device still answers: after a fault of some drivers every call to its context fails.
+  public var responds: Bool {
+    do throws(EngineError) { try finish() } catch { return false }
+    return true
+  }
+
   /// Waits for the device, then goes on with a queue that keeps the times of its commands or one that does not: keeping them
   /// may cost each launch something.
   func keepTimes(_ keeps: Bool) throws(EngineError) {

@@ -31,20 +31,24 @@ public final class FaultPlan: @unchecked Sendable {
   private let call: String
   private var left: Int
   private let code: Int32
+  private let lasts: Bool
   /// Whether calls count; true at first.
   public var isArmed = true
   /// Whether the fault happened.
   public private(set) var happened = false
 
-  /// The `number`-th call (from 1) named `call` returns `code` without being made.
-  public init(call: String, number: Int, code: Int32) {
+  /// The `number`-th call (from 1) named `call` returns `code` without being made; with `lasts` every later one too.
+  public init(call: String, number: Int, code: Int32, lasts: Bool = false) {
     self.call = call
     left = number
     self.code = code
+    self.lasts = lasts
   }
 
   func status(for call: String) -> Int32? {
-    guard isArmed, call == self.call, left > 0 else { return nil }
+    guard isArmed, call == self.call else { return nil }
+    if happened && lasts { return code }
+    guard left > 0 else { return nil }
     left -= 1
     guard left == 0 else { return nil }
     happened = true
