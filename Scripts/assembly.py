@@ -81,11 +81,11 @@ def program():
 def launches(asked):
     """By file and macros: the (function, items, local bytes) that the model launches with `asked`, kernels and a precision each."""
     found = set()
-    for patch, base, batch in SIZES:
+    for (patch, base, batch), activations in [(SIZES[0], "fp32"), (SIZES[1], "fp32"), (SIZES[1], "fp16")]:
         for kernels, precision in asked:
             out = subprocess.run(
-                [program(), "plan", "--patch", patch, "--base", base, "--batch", batch, "--kernels", kernels, "--precision", precision],
-                check=True, capture_output=True, text=True).stdout
+                [program(), "plan", "--patch", patch, "--base", base, "--batch", batch, "--kernels", kernels, "--precision", precision,
+                 "--activations", activations], check=True, capture_output=True, text=True).stdout
             for line in out.splitlines():
                 file, function, items, local, *macros = line.split()
                 found.add((file, function, int(items), int(local), tuple(macros)))

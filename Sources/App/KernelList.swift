@@ -8,14 +8,16 @@ enum KernelList {
 
   /// Distinct launches, each "FILE FUNCTION ITEMS LOCAL MACRO=VALUE…": work-items of a group (0: the driver's choice), and bytes of
   /// local memory that arguments ask for.
-  static func lines(_ graphs: [Graph], for kernels: KernelChoice, precision: Precision) -> [String] {
+  static func lines(
+    _ graphs: [Graph], for kernels: KernelChoice, precision: Precision, activations: ActivationStorage
+  ) -> [String] {
     // An H100, as far as launches depend on it.
     var device = DeviceTraits(
       kind: .openCL, deviceClass: kernels.deviceClass, name: "imaginary", computeUnits: 132, localBytes: 48 << 10,
       alignmentBytes: 128, maxAllocationBytes: 20 << 30, memoryBytes: 80 << 30)
     (device.precision, device.matrixUnits) = (precision, kernels.matrixUnits)
     var lines: Set<String> = []
-    for graph in graphs {
+    for graph in activations == .fp16 ? graphs.map({ $0.halvingActivations(for: device) }) : graphs {
       for node in graph.nodes {
         for launch in node.operation.launches(graph.io(node), device) {
           let local = launch.arguments.reduce(0) { sum, argument in

@@ -18,7 +18,7 @@ struct PlanCommand: ParsableCommand {
   @Option(help: "Patches on the device at one time (default: all of the batch).") var microBatch: Int?
   @Option(help: "Memory that a plan may take, such as 5GiB or 4800MB; auto is 90% of what the device has free.")
   var memoryLimit: MemoryLimit = .automatic
-  @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory.")
+  @Option(help: "How activations are stored: fp32, or fp16 in half the memory.")
   var activations: ActivationStorage = .fp32
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
@@ -142,7 +142,7 @@ struct PlanCommand: ParsableCommand {
       try TrainingGraph(model, batch: microBatch ?? batch, height: patch, width: patch, averages: true).graph,
       try InferenceGraph(model, batch: microBatch ?? batch, height: patch, width: patch).graph,
     ]
-    for line in KernelList.lines(graphs, for: kernels, precision: precision) { print(line) }
+    for line in KernelList.lines(graphs, for: kernels, precision: precision, activations: activations) { print(line) }
   }
 
   private func tera(_ flops: Int) -> String { decimals(Double(flops) / 1e12) }

@@ -50,7 +50,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Side that patches are resized to as a share of their own, instead of --patch.") var inputScale: Double?
   @Option(help: "Patches per step (1).") var batch: Int?
   @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?
-  @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory (fp32).")
+  @Option(help: "How activations are stored: fp32, or fp16 in half the memory (fp32).")
   var activations: String?
   @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
   @Option(help: "Passes over the training patches (20).") var epochs: Int?

@@ -3,10 +3,11 @@
 // Mean and variance by corrected two-pass within a run and Chan's merge over runs, never E[x^2] - E[x]^2.
 // All `=`, but running statistics `=` (1 - momentum) * old + momentum * new, and dgamma, dbeta `+=` with ACCUMULATE 1.
 // Macros: RELU 1: the view's f is ReLU, so gradients pass where its argument is positive. ACCUMULATE. FROZEN 1: the
-// statistics are constants, so nothing flows back through them.
+// statistics are constants, so nothing flows back through them. Z_HALF 1: z is in 16 bits (half.clh).
 // LINT: -DRELU=1 -DACCUMULATE=1
 // LINT: -DRELU=1 -DFROZEN=1
 // LINT: -DLANES=256 -DWIDTH=4 -DRELU=1
+// LINT: -DZ_HALF=1
 #include "lanes.clh"
 #ifndef RELU
 #define RELU 0
@@ -16,6 +17,9 @@
 #endif
 #ifndef FROZEN
 #define FROZEN 0
+#endif
+#ifndef Z_HALF
+#define Z_HALF 0
 #endif
 
 // How far ahead two streams are asked for: further than the processor's own prefetching, which ends with a page.
@@ -28,32 +32,31 @@ GROUP __kernel void batch_norm_partial(__global float *restrict partial, const _
   int run = RUN, c = CHANNEL, runs = RUNS;
   int n = run / runs_per_image, start = (run - n * runs_per_image) * run_length;
   int count = min(run_length, plane - start);
-  const __global float *from = z + ((ulong)n * channels + c) * plane + start;
+  ulong from = ((ulong)n * channels + c) * plane + start;
 
   floats sums = (floats)0.0f, more = (floats)0.0f;
   int i = 0;
   for (; count - i >= 2 * SPAN; i += 2 * SPAN) {
-    sums += load(from + i + LANE);
-    more += load(from + i + SPAN + LANE);
+    sums += load_stored(Z_HALF, z, from + i + LANE);
+    more += load_stored(Z_HALF, z, from + i + SPAN + LANE);
   }
-  if (count - i >= SPAN) sums += load(from + i + LANE), i += SPAN;
+  if (count - i >= SPAN) sums += load_stored(Z_HALF, z, from + i + LANE), i += SPAN;
   sums += more;
   float sum = SUM(sums);
-  for (i += LANE; i < count; i += LANES) sum += from[i];
+  for (i += LANE; i < count; i += LANES) sum += element1(Z_HALF, z, from + i);
   float mean = GROUP_SUM(sum) / count;
 
   // This pass reads the first-level cache; memory brings what the next run will read.
-  const __global float *next = from + run_length;
   floats deviations = (floats)0.0f, squares = (floats)0.0f;
   for (i = 0; count - i >= SPAN; i += SPAN) {
-    PREFETCH(next + i);
-    floats d = load(from + i + LANE) - mean;
+    PREFETCH_ELEMENT(Z_HALF, z, from + run_length + i);
+    floats d = load_stored(Z_HALF, z, from + i + LANE) - mean;
     deviations += d;
     squares = fma(d, d, squares);
   }
   float deviation = SUM(deviations), square = SUM(squares);
   for (i += LANE; i < count; i += LANES) {
-    float d = from[i] - mean;
+    float d = element1(Z_HALF, z, from + i) - mean;
     deviation += d;
     square = fma(d, d, square);
   }
@@ -127,14 +130,14 @@ GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial
   ulong base = ((ulong)n * channels + c) * plane + start;
   const __global float *t = table + 4 * (ulong)c;
   float mean = t[0], scale = t[1], beta = t[2];
-  g += base, z += base;
+  g += base;
 
   floats sums = (floats)0.0f, products = (floats)0.0f;
   int i = 0;
   for (; count - i >= SPAN; i += SPAN) {
-    PREFETCH(z + i + AHEAD);
+    PREFETCH_ELEMENT(Z_HALF, z, base + i + AHEAD);
     PREFETCH(g + i + AHEAD);
-    floats d = load(z + i + LANE) - mean, v = load(g + i + LANE);
+    floats d = load_stored(Z_HALF, z, base + i + LANE) - mean, v = load(g + i + LANE);
 #if RELU
     v = select((floats)0.0f, v, isgreater(fma(d, (floats)scale, (floats)beta), (floats)0.0f));
 #endif
@@ -143,7 +146,7 @@ GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial
   }
   float sum = SUM(sums), product = SUM(products);
   for (i += LANE; i < count; i += LANES) {
-    float d = z[i] - mean, v = g[i];
+    float d = element1(Z_HALF, z, base + i) - mean, v = g[i];
 #if RELU
     v = fma(d, scale, beta) > 0.0f ? v : 0.0f;
 #endif

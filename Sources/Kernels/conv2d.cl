@@ -10,8 +10,9 @@
 //
 // Macros: those of conv2d_stage.clh; X0_MODE, X1_MODE views of the sources (X1_MODE -1: one source); STORE_DEPTH 1 writes
 //   output channel 4o + 2a + b to y[o, 2i + a, 2j + b]. bias_per: output channels per bias element (0: no bias);
-//   accumulate 1 adds to y.
+//   accumulate 1 adds to y. Y_HALF 1 writes y in 16 bits (half.clh): only where nothing is added and one chunk has all channels.
 // LINT: -DX1_MODE=2
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
 // LINT: -DDILATION=2 -DTILE_W=16
 // LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DSTORE_DEPTH=1
 // LINT: -DGATHER=1 -DDILATION=9 -DX0_MODE=4 -DX1_MODE=-1
@@ -19,17 +20,20 @@
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
 #endif
+#ifndef Y_HALF
+#define Y_HALF 0
+#endif
 
 #define EACH_BLOCK(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
 
 // Writes, or adds, the first `count` lanes of v; all where count is 16 or more.
-INLINE void store_row(__global float *to, float16 v, int count, bool add) {
+INLINE void store_row(__global float *y, ulong to, float16 v, int count, bool add) {
   if (count >= 16) {
-    vstore16(add ? vload16(0, to) + v : v, 0, to);
+    put16(Y_HALF, y, to, !Y_HALF && add ? vload16(0, y + to) + v : v);
   } else {
     float lanes[16];
     vstore16(v, 0, lanes);
-    for (int l = 0; l < count; l++) to[l] = add ? to[l] + lanes[l] : lanes[l];
+    for (int l = 0; l < count; l++) put1(Y_HALF, y, to + l, !Y_HALF && add ? y[to + l] + lanes[l] : lanes[l]);
   }
 }
 
@@ -103,13 +107,13 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
           for (int b = 0; b < BLOCK; b += 2) {
             int channel = o + b;
             if (channel >= o_end) continue;
-            __global float *to = y + ((ulong)n * (y_channels / 4) + channel / 4) * 4 * y_plane +
-                                 (ulong)(2 * (tile_y + i) + ((channel >> 1) & 1)) * 2 * out_width + 2 * (tile_x + j);
+            ulong to = ((ulong)n * (y_channels / 4) + channel / 4) * 4 * y_plane +
+                       (ulong)(2 * (tile_y + i) + ((channel >> 1) & 1)) * 2 * out_width + 2 * (tile_x + j);
             for (int r = 0; r < 2 && i + r < rows; r++) {
               float16 first, second;
               zip16(&first, &second, r == 0 ? top[b] : low[b], r == 0 ? top[b + 1] : low[b + 1]);
-              store_row(to, first, 2 * count, add);
-              if (count > 8) store_row(to + 16, second, 2 * count - 16, add);
+              store_row(y, to, first, 2 * count, add);
+              if (count > 8) store_row(y, to + 16, second, 2 * count - 16, add);
               to += 4 * (ulong)out_width;
             }
           }
@@ -117,10 +121,9 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
 #pragma unroll
           for (int b = 0; b < BLOCK; b++) {
             if (o + b >= o_end) continue;
-            __global float *to = y + ((ulong)n * y_channels + y_first + o + b) * y_plane +
-                                 (ulong)(tile_y + i) * out_width + tile_x + j;
-            store_row(to, top[b], count, add);
-            if (i + 1 < rows) store_row(to + out_width, low[b], count, add);
+            ulong to = ((ulong)n * y_channels + y_first + o + b) * y_plane + (ulong)(tile_y + i) * out_width + tile_x + j;
+            store_row(y, to, top[b], count, add);
+            if (i + 1 < rows) store_row(y, to + out_width, low[b], count, add);
           }
 #endif
         }

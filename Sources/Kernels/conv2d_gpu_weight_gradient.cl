@@ -12,6 +12,7 @@
 //
 // Macros: those of conv2d_gpu.clh; ITEM_O output channels of an item, 4 or 8; O_TILE of a work-group; Z_MODE view of dz; C_LANES input channels side by side; ITEM_C; TILE_H.
 // LINT: -DX1_MODE=2 -DZ_MODE=4
+// LINT: -DX0_MODE=10 -DX1_MODE=0 -DZ_MODE=12
 // LINT: -DK=1 -DX0_MODE=5 -DZ_MODE=2 -DITEM_C=4 -DITEM_O=4 -DO_TILE=8
 // LINT: -DDILATION=4 -DTILE_H=2 -DC_LANES=32 -DO_TILE=32
 // LINT: -DK=5 -DWINDOW=1
@@ -110,7 +111,7 @@ __kernel void conv2d_gpu_weight_gradient(
                      (ulong)out_height * out_width, out_width);
 #pragma unroll STAGE_UNROLL
         for (int k = 0; k < Z_AT_ONCE; k++) {
-          data[k] = from.data[max(places[k], 0)];
+          data[k] = channel_data(Z_MODE, &from, places[k], 0);
           aux[k] = channel_aux(Z_MODE, &from, places[k], 0);
         }
 #pragma unroll STAGE_UNROLL
@@ -140,7 +141,7 @@ __kernel void conv2d_gpu_weight_gradient(
         X_FIND(from, n, channel_read)
 #pragma unroll STAGE_UNROLL
         for (int k = 0; k < X_AT_ONCE; k++) {
-          data[k] = from.data[max(places[k], 0)];
+          data[k] = X_DATA(from, channel_read, places[k], 0);
           aux[k] = X_AUX(from, channel_read, places[k], 0);
         }
 #pragma unroll STAGE_UNROLL

@@ -15,9 +15,10 @@
 // its elements pass a view and are rounded on their way. While one group stages, others on the unit multiply.
 //
 // Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; ON_THE_WAY; PLANE words of a plane of the patch;
-// STORE_DEPTH as in conv2d.cl.
+// STORE_DEPTH as in conv2d.cl; Y_HALF as in conv2d_gpu.cl.
 // packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column].
 // LINT: -DX1_MODE=2 -DELEMENT=1
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
 // LINT: -DX0_MODE=4 -DM_TILES=1 -DWARPS_O=1 -DWARPS_X=4 -DDILATION=4 -DPARTS=2
 // LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1
 // LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
@@ -42,6 +43,9 @@
 #endif
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
+#endif
+#ifndef Y_HALF
+#define Y_HALF 0
 #endif
 
 #define O_TILE (16 * M_TILES * WARPS_O)
@@ -136,7 +140,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
                 X_FIND(from[m][v], n, c)
 #pragma unroll UNROLL
                 for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
-                  data[m][v][k] = from[m][v].data[max(places[k_begin + k], 0)];
+                  data[m][v][k] = X_DATA(from[m][v], c, places[k_begin + k], 0);
                   aux[m][v][k] = X_AUX(from[m][v], c, places[k_begin + k], 0);
                 }
               }
@@ -211,11 +215,11 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
       if (o >= out_channels || column >= out_width) continue;
 #if STORE_DEPTH
       // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d.
-      __global float *to = y + ((ulong)n * (y_channels / 4) + o / 4) * 4 * y_plane +
-                           (ulong)(2 * y_row + ((o >> 1) & 1)) * 2 * out_width + 2 * column + (o & 1);
+      ulong to = ((ulong)n * (y_channels / 4) + o / 4) * 4 * y_plane + (ulong)(2 * y_row + ((o >> 1) & 1)) * 2 * out_width +
+                 2 * column + (o & 1);
       const int down = 4 * out_width, right = 2;
 #else
-      __global float *to = y + ((ulong)n * y_channels + y_first + o) * y_plane + (ulong)y_row * out_width + column;
+      ulong to = ((ulong)n * y_channels + y_first + o) * y_plane + (ulong)y_row * out_width + column;
       const int down = out_width, right = 1;
 #endif
       int both = C_RUN == 2 && column + 1 < out_width;
@@ -225,11 +229,11 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
         if (i < rows) {
           if (pairs) {
             float2 v = (float2)(sum[h], sum[h + C_RUN - 1]);
-            __global float2 *pair = (__global float2 *)to;
-            *pair = accumulate ? *pair + v : v;
+            put2(Y_HALF, y, to, !Y_HALF && accumulate ? *(__global float2 *)(y + to) + v : v);
           } else {
-            to[0] = accumulate ? to[0] + sum[h] : sum[h];
-            if (both) to[right] = accumulate ? to[right] + sum[h + C_RUN - 1] : sum[h + C_RUN - 1];
+            put1(Y_HALF, y, to, !Y_HALF && accumulate ? y[to] + sum[h] : sum[h]);
+            float next = sum[h + C_RUN - 1];
+            if (both) put1(Y_HALF, y, to + right, !Y_HALF && accumulate ? y[to + right] + next : next);
           }
         }
         to += down;

@@ -15,6 +15,7 @@
 // multiple of SHARES; ON_THE_WAY elements that an item asks for at a time, at most.
 // z_stage: [part][output channel][pixel]; x_stage: [part][input channel][row][column].
 // LINT: -DX1_MODE=2 -DZ_MODE=4
+// LINT: -DX0_MODE=10 -DX1_MODE=0 -DZ_MODE=12
 // LINT: -DK=1 -DX0_MODE=5 -DZ_MODE=2 -DN_TILES=4 -DELEMENT=1
 // LINT: -DK=5 -DWINDOW=1 -DPARTS=2 -DC_WARPS=2
 // LINT: -DMATRIX=1 -DZ_MODE=4 -DPARTS=2 -target nvptx64
@@ -65,7 +66,7 @@
    : 4 * (loads) <= ON_THE_WAY && (channels) % 4 == 0 ? 4 \
    : 2 * (loads) <= ON_THE_WAY && (channels) % 2 == 0 ? 2 \
                                                       : 1)
-#define Z_AT_ONCE CHANNELS_AT_ONCE(VALUES *Z_PLACES *(Z_MODE >= VIEW_NORMALIZED_GRADIENT ? 2 : 1), O_TILE / 4)
+#define Z_AT_ONCE CHANNELS_AT_ONCE(VALUES *Z_PLACES *(VIEW_OF_MODE(Z_MODE) >= VIEW_NORMALIZED_GRADIENT ? 2 : 1), O_TILE / 4)
 #define X_AT_ONCE CHANNELS_AT_ONCE(VALUES *X_PLACES, C_TILE / 4)
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
@@ -139,7 +140,7 @@ __kernel void conv2d_matrix_weight_gradient(
           ulong beyond = (ulong)(image[v] - image[0]) * z_channels * z_plane;
 #pragma unroll UNROLL
           for (int k = 0; k < Z_PLACES; k++) {
-            data[m][v][k] = from[m].data[beyond + max(z_places[v][k], 0)];
+            data[m][v][k] = channel_data(Z_MODE, &from[m], z_places[v][k], beyond);
             aux[m][v][k] = channel_aux(Z_MODE, &from[m], z_places[v][k], beyond);
           }
         }
@@ -176,7 +177,7 @@ __kernel void conv2d_matrix_weight_gradient(
           ulong beyond = (ulong)(image[v] - image[0]) * X_CHANNELS(c) * x_plane;
 #pragma unroll UNROLL
           for (int k = 0; k < X_PLACES; k++) {
-            data[m][v][k] = from[m].data[beyond + max(x_places[v][k], 0)];
+            data[m][v][k] = X_DATA(from[m], c, x_places[v][k], beyond);
             aux[m][v][k] = X_AUX(from[m], c, x_places[v][k], beyond);
           }
         }

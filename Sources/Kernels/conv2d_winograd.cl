@@ -9,11 +9,15 @@
 // each pair, point and 8 output channels, sums over `chunk` channels in registers (sums: [one of sum_channels][point][2 x 16]). Partial
 // results over chunks wait in y, to which the inverse transform is linear.
 //
-// Macros: X0_MODE, X1_MODE as in conv2d.cl.
+// Macros: X0_MODE, X1_MODE, Y_HALF as in conv2d.cl.
 // LINT: -DX1_MODE=2
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
 // LINT: -DX0_MODE=4
 #include "conv2d_stage.clh"
 #include "conv2d_winograd.clh"
+#ifndef Y_HALF
+#define Y_HALF 0
+#endif
 
 // The distance of output channels in sums: the odd 16 keep them off one cache set.
 #define SUM_STEP (POINTS * 32 + 16)
@@ -93,20 +97,19 @@ __kernel void conv2d_winograd_tile(__global float *restrict y, const __global fl
             int i = vector / halves * 2, j = (vector - vector / halves * halves) * 32;
             float16 out[4];
             winograd_output(out, sums + (o - first) * SUM_STEP + (vector & 1) * 16, 32);
-            __global float *to = y + ((ulong)n * y_channels + y_first + o) * y_plane +
-                                 (ulong)(tile_y + i) * out_width + tile_x + j;
+            ulong to = ((ulong)n * y_channels + y_first + o) * y_plane + (ulong)(tile_y + i) * out_width + tile_x + j;
             for (int r = 0; r < 2 && i + r < rows; r++) {
               float16 low, high;
               zip16(&low, &high, out[2 * r] + start, out[2 * r + 1] + start);
               if (j + 32 <= columns) {
-                vstore16(add ? vload16(0, to) + low : low, 0, to);
-                vstore16(add ? vload16(1, to) + high : high, 1, to);
+                put16(Y_HALF, y, to, !Y_HALF && add ? vload16(0, y + to) + low : low);
+                put16(Y_HALF, y, to + 16, !Y_HALF && add ? vload16(1, y + to) + high : high);
               } else {
                 float lanes[32];
                 vstore16(low, 0, lanes);
                 vstore16(high, 1, lanes);
                 int count = columns - j;
-                for (int l = 0; l < count; l++) to[l] = add ? to[l] + lanes[l] : lanes[l];
+                for (int l = 0; l < count; l++) put1(Y_HALF, y, to + l, !Y_HALF && add ? y[to + l] + lanes[l] : lanes[l]);
               }
               to += out_width;
             }

@@ -1,5 +1,7 @@
-// materialize: y = view(x), prelude.clh's views; ACCUMULATE 1 adds to y. One run per (run of pixels, channel).
+// materialize: y = view(x), prelude.clh's views; ACCUMULATE 1 adds to y; Y_HALF 1 writes it in 16 bits. One run per (run of pixels,
+// channel).
 // LINT: -DX_MODE=4
+// LINT: -DX_MODE=10 -DY_HALF=1
 // LINT: -DLANES=256 -DWIDTH=4 -DX_MODE=4
 #include "lanes.clh"
 #ifndef X_MODE
@@ -7,6 +9,9 @@
 #endif
 #ifndef ACCUMULATE
 #define ACCUMULATE 0
+#endif
+#ifndef Y_HALF
+#define Y_HALF 0
 #endif
 
 GROUP __kernel void materialize(__global float *restrict y, const __global float *restrict x,
@@ -18,21 +23,23 @@ GROUP __kernel void materialize(__global float *restrict y, const __global float
   ulong base = ((ulong)n * channels + c) * plane + start;
   view_channel k;
   view_load_channel(&k, X_MODE, x_table, c);
-  y += base, x += base, x_aux += base;
   int i = 0;
   for (; count - i >= SPAN; i += SPAN) {
-    floats a = view_needs_aux(X_MODE) ? load(x_aux + i + LANE) : (floats)0.0f;
-    floats v = VIEW(X_MODE, k, load(x + i + LANE), a);
+    ulong at = base + i + LANE;
+    floats a = view_needs_aux(X_MODE) ? load_stored(view_halves_aux(X_MODE), x_aux, at) : (floats)0.0f;
+    floats v = VIEW(X_MODE, k, load_stored(view_halves_data(X_MODE), x, at), a);
 #if ACCUMULATE
-    v += load(y + i + LANE);
+    v += load_stored(Y_HALF, y, at);
 #endif
-    store(v, y + i + LANE);
+    store_stored(Y_HALF, v, y, at);
   }
   for (i += LANE; i < count; i += LANES) {
-    float v = view1(X_MODE, k, x[i], view_needs_aux(X_MODE) ? x_aux[i] : 0.0f);
+    ulong at = base + i;
+    float v = view1(X_MODE, k, element1(view_halves_data(X_MODE), x, at),
+                    view_needs_aux(X_MODE) ? element1(view_halves_aux(X_MODE), x_aux, at) : 0.0f);
 #if ACCUMULATE
-    v += y[i];
+    v += element1(Y_HALF, y, at);
 #endif
-    y[i] = v;
+    put1(Y_HALF, y, at, v);
   }
 }

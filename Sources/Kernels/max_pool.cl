@@ -1,7 +1,9 @@
 // 2x2 max-pooling, stride 2, of x read through a plain or normalised view; odd edges are dropped.
 // max_pool_forward: one run (lanes.clh) per row of y. max_pool_backward: one per pair of rows of x (and the odd last row): dy goes
 // to the window's first maximum in row-major order, the others get 0; ACCUMULATE 1 adds to dx instead.
+// Y_HALF 1: y is written in 16 bits (half.clh).
 // LINT: -DX_MODE=2 -DACCUMULATE=1
+// LINT: -DX_MODE=10 -DY_HALF=1
 // LINT: -DLANES=64 -DWIDTH=4 -DX_MODE=2
 #include "lanes.clh"
 #ifndef X_MODE
@@ -10,6 +12,16 @@
 #ifndef ACCUMULATE
 #define ACCUMULATE 0
 #endif
+#ifndef Y_HALF
+#define Y_HALF 0
+#endif
+#define X_HALF view_halves_data(X_MODE)
+
+// Two neighbours of a row, and sixteen, as the view shows them.
+INLINE float shown1(view_channel k, const __global float *x, ulong i) { return view1(X_MODE, k, element1(X_HALF, x, i), 0.0f); }
+INLINE float16 shown16(view_channel k, const __global float *x, ulong i) {
+  return view16(X_MODE, k, element16(X_HALF, x, i), (float16)0.0f);
+}
 
 GROUP __kernel void max_pool_forward(__global float *restrict y, const __global float *restrict x,
                                      const __global float *restrict x_table, const __global float *restrict x_aux,
@@ -18,22 +30,19 @@ GROUP __kernel void max_pool_forward(__global float *restrict y, const __global 
   int out_height = in_height / 2, out_width = in_width / 2;
   view_channel k;
   view_load_channel(&k, X_MODE, x_table, c);
-  const __global float *top = x + (((ulong)n * channels + c) * in_height + 2 * row) * in_width;
-  const __global float *low = top + in_width;
-  y += (((ulong)n * channels + c) * out_height + row) * out_width;
+  ulong top = (((ulong)n * channels + c) * in_height + 2 * row) * in_width, low = top + in_width;
+  ulong to = (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
   for (; LANES == 1 && SHUFFLES && j + 8 <= out_width; j += 8) {
     // The next two rows: a row ends before the processor's own prefetching has found its pace.
-    PREFETCH(top + 2 * j + 2 * in_width);
-    PREFETCH(low + 2 * j + 2 * in_width);
-    float16 a = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
-    float16 b = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
-    float16 m = fmax(a, b);
-    vstore8(fmax(m.even, m.odd), 0, y + j);
+    PREFETCH_ELEMENT(X_HALF, x, top + 2 * j + 2 * in_width);
+    PREFETCH_ELEMENT(X_HALF, x, low + 2 * j + 2 * in_width);
+    float16 m = fmax(shown16(k, x, top + 2 * j), shown16(k, x, low + 2 * j));
+    put8(Y_HALF, y, to + j, fmax(m.even, m.odd));
   }
   for (j += LANE; j < out_width; j += LANES)
-    y[j] = fmax(fmax(view1(X_MODE, k, top[2 * j], 0.0f), view1(X_MODE, k, top[2 * j + 1], 0.0f)),
-                fmax(view1(X_MODE, k, low[2 * j], 0.0f), view1(X_MODE, k, low[2 * j + 1], 0.0f)));
+    put1(Y_HALF, y, to + j, fmax(fmax(shown1(k, x, top + 2 * j), shown1(k, x, top + 2 * j + 1)),
+                                 fmax(shown1(k, x, low + 2 * j), shown1(k, x, low + 2 * j + 1))));
 }
 
 GROUP __kernel void max_pool_backward(__global float *restrict dx, const __global float *restrict x,
@@ -51,14 +60,13 @@ GROUP __kernel void max_pool_backward(__global float *restrict dx, const __globa
 #endif
     return;
   }
-  const __global float *top = x + at, *low = top + in_width;
+  ulong top = at, low = top + in_width;
   dy += (((ulong)n * channels + c) * out_height + row) * out_width;
   int j = 0;
   for (; LANES == 1 && SHUFFLES && j + 8 <= out_width; j += 8) {
-    PREFETCH(top + 2 * j + 2 * in_width);
-    PREFETCH(low + 2 * j + 2 * in_width);
-    float16 u = view16(X_MODE, k, vload16(0, top + 2 * j), (float16)0.0f);
-    float16 l = view16(X_MODE, k, vload16(0, low + 2 * j), (float16)0.0f);
+    PREFETCH_ELEMENT(X_HALF, x, top + 2 * j + 2 * in_width);
+    PREFETCH_ELEMENT(X_HALF, x, low + 2 * j + 2 * in_width);
+    float16 u = shown16(k, x, top + 2 * j), l = shown16(k, x, low + 2 * j);
     float8 d = vload8(0, dy + j), zero = (float8)0.0f;
     float8 most = fmax(fmax(u.even, u.odd), fmax(l.even, l.odd));
     int8 first = isequal(u.even, most), second = isequal(u.odd, most) & ~first;
@@ -73,8 +81,8 @@ GROUP __kernel void max_pool_backward(__global float *restrict dx, const __globa
     vstore16(dl, 0, dlow + 2 * j);
   }
   for (j += LANE; j < out_width; j += LANES) {
-    float v[4] = {view1(X_MODE, k, top[2 * j], 0.0f), view1(X_MODE, k, top[2 * j + 1], 0.0f),
-                  view1(X_MODE, k, low[2 * j], 0.0f), view1(X_MODE, k, low[2 * j + 1], 0.0f)};
+    float v[4] = {shown1(k, x, top + 2 * j), shown1(k, x, top + 2 * j + 1), shown1(k, x, low + 2 * j),
+                  shown1(k, x, low + 2 * j + 1)};
     int best = 0;
 #pragma unroll
     for (int i = 1; i < 4; i++)

@@ -8,6 +8,9 @@
 static const char prelude[] = {
 #embed "prelude.clh"
     , 0};
+static const char half[] = {
+#embed "half.clh"
+    , 0};
 static const char lanes[] = {
 #embed "lanes.clh"
     , 0};
@@ -74,9 +77,6 @@ static const char batch_norm[] = {
 static const char group_norm[] = {
 #embed "group_norm.cl"
     , 0};
-static const char half_storage[] = {
-#embed "half_storage.cl"
-    , 0};
 static const char materialize[] = {
 #embed "materialize.cl"
     , 0};
@@ -121,6 +121,7 @@ static const struct {
   const char *name, *source;
 } files[] = {
     {"prelude.clh", prelude},
+    {"half.clh", half},
     {"lanes.clh", lanes},
     {"conv2d_stage.clh", conv2d_stage},
     {"conv2d.cl", conv2d},
@@ -147,7 +148,6 @@ static const struct {
     {"channel_copy.cl", channel_copy},
     {"batch_norm.cl", batch_norm},
     {"group_norm.cl", group_norm},
-    {"half_storage.cl", half_storage},
     {"materialize.cl", materialize},
     {"relu.cl", relu},
     {"max_pool.cl", max_pool},

@@ -22,12 +22,46 @@ typedef struct {
   float mean, scale, beta, q, r;
 } channel;
 
+// By integers, as half.clh: the same bits on every processor.
+INLINE void to_half(uint16_t *restrict y, const float *restrict x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t u, small;
+    memcpy(&u, x + i, 4);
+    uint32_t all = u & 0x7fffffffu, a = all < 0x477fe000u ? all : 0x477fe000u;
+    float magnitude;
+    memcpy(&magnitude, &a, 4);
+    magnitude += 0.5f;
+    memcpy(&small, &magnitude, 4);
+    uint32_t normal = ((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;
+    uint32_t h = a < 0x38800000u ? small - 0x3f000000u : normal;
+    // Neither infinity nor what is no number may pass for a number.
+    h = all < 0x7f800000u ? h : all == 0x7f800000u ? 0x7c00u : 0x7e00u;
+    y[i] = (uint16_t)(h | (u >> 16 & 0x8000u));
+  }
+}
+
+INLINE void from_half(float *restrict y, const uint16_t *restrict x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t h = x[i] & 0x7fffu, normal = (h << 13) + (h < 0x7c00u ? 0x38000000u : 0x70000000u), small = h + 0x3f000000u;
+    float f;
+    memcpy(&f, &small, 4);
+    f -= 0.5f;
+    memcpy(&small, &f, 4);
+    uint32_t v = (h < 0x400u ? small : normal) | (uint32_t)(x[i] & 0x8000u) << 16;
+    memcpy(y + i, &v, 4);
+  }
+}
+
+// Elements of a tensor in 16 bits that are converted at a time.
+enum { BLOCK = 512 };
+
 INLINE channel load_channel(const vm_operand *x, int64_t c) {
   channel k = {0, 1, 0, 0, 0};
-  if (x->mode == VM_NORMALIZED || x->mode == VM_NORMALIZED_RELU) {
+  int view = x->mode & ~VM_HALF;
+  if (view == VM_NORMALIZED || view == VM_NORMALIZED_RELU) {
     const float *t = x->table + 4 * c;
     k.mean = t[0], k.scale = t[1], k.beta = t[2];
-  } else if (x->mode == VM_NORMALIZED_GRADIENT || x->mode == VM_NORMALIZED_RELU_GRADIENT) {
+  } else if (view == VM_NORMALIZED_GRADIENT || view == VM_NORMALIZED_RELU_GRADIENT) {
     const float *t = x->table + 8 * c;
     k.mean = t[0], k.scale = t[1], k.beta = t[2], k.q = t[3], k.r = t[4];
   }
@@ -36,9 +70,9 @@ INLINE channel load_channel(const vm_operand *x, int64_t c) {
 
 INLINE float normalize(channel k, float z) { return (z - k.mean) * k.scale + k.beta; }
 
-INLINE void load_span(float *restrict out, int mode, channel k, const float *restrict in, const float *restrict aux,
-                      int64_t count) {
-  switch (mode) {
+INLINE void show(float *restrict out, int view, channel k, const float *restrict in, const float *restrict aux,
+                 int64_t count) {
+  switch (view) {
   case VM_NORMALIZED:
     for (int64_t j = 0; j < count; j++) out[j] = normalize(k, in[j]);
     break;
@@ -64,6 +98,23 @@ INLINE void load_span(float *restrict out, int mode, channel k, const float *res
   }
 }
 
+// `count` elements through the view, from element `base` of the tensors.
+INLINE void load_span(float *restrict out, const vm_operand *x, channel k, int64_t base, int64_t count) {
+  int view = x->mode & ~VM_HALF;
+  if (!(x->mode & VM_HALF)) {
+    show(out, view, k, x->data + base, x->aux + base, count);
+    return;
+  }
+  int gradient = view == VM_NORMALIZED_GRADIENT || view == VM_NORMALIZED_RELU_GRADIENT, step = view == VM_DEPTH ? 2 : 1;
+  const uint16_t *from = (const uint16_t *)(gradient ? x->aux : x->data) + base;
+  float block[BLOCK];
+  for (int64_t at = 0, most = BLOCK / step; at < count; at += most) {
+    int64_t run = count - at < most ? count - at : most;
+    from_half(block, from + at * step, (run - 1) * step + 1);
+    show(out + at, view, k, gradient ? x->data + base + at : block, block, run);
+  }
+}
+
 INLINE void load_row(float *restrict out, const vm_operand *x, channel k, int64_t n, int64_t c, int64_t row,
                      int64_t column, int64_t count) {
   int64_t skip = column < 0 ? (-column < count ? -column : count) : 0;
@@ -75,14 +126,14 @@ INLINE void load_row(float *restrict out, const vm_operand *x, channel k, int64_
   if (skip > 0) memset(out, 0, (size_t)skip * sizeof(float));
   if (last < count) memset(out + last, 0, (size_t)(count - last) * sizeof(float));
   int64_t base, step = 1;
-  if (x->mode == VM_DEPTH) {
+  if ((x->mode & ~VM_HALF) == VM_DEPTH) {
     base = ((n * (x->channels / 4) + c / 4) * 2 * x->height + 2 * row + ((c >> 1) & 1)) * 2 * x->width + (c & 1);
     step = 2;
   } else {
     base = ((n * x->channels + c) * x->height + row) * x->width;
   }
   base += (column + skip) * step;
-  load_span(out + skip, x->mode, k, x->data + base, x->aux + base, last - skip);
+  load_span(out + skip, x, k, base, last - skip);
 }
 
 CLONES void vm_load_row(float *out, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t column,
@@ -135,18 +186,36 @@ CLONES void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, i
   channel k = load_channel(x, c);
   int64_t base = (n * x->channels + c) * x->height * x->width + start;
   if (!accumulate) {
-    load_span(y, x->mode, k, x->data + base, x->aux + base, count);
+    load_span(y, x, k, base, count);
     return;
   }
-  float block[512];
-  for (int64_t at = 0; at < count; at += 512) {
-    int64_t run = count - at < 512 ? count - at : 512;
-    load_span(block, x->mode, k, x->data + base + at, x->aux + base + at, run);
+  float block[BLOCK];
+  for (int64_t at = 0; at < count; at += BLOCK) {
+    int64_t run = count - at < BLOCK ? count - at : BLOCK;
+    load_span(block, x, k, base + at, run);
     for (int64_t j = 0; j < run; j++) y[at + j] += block[j];
   }
 }
 
-CLONES void vm_sums(const float *x, int64_t count, double shift, double *sum, double *squares) {
+CLONES void vm_store_half_range(uint16_t *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count) {
+  channel k = load_channel(x, c);
+  int64_t base = (n * x->channels + c) * x->height * x->width + start;
+  float block[BLOCK];
+  for (int64_t at = 0; at < count; at += BLOCK) {
+    int64_t run = count - at < BLOCK ? count - at : BLOCK;
+    load_span(block, x, k, base + at, run);
+    to_half(y + at, block, run);
+  }
+}
+
+float vm_element(const float *x, int half, int64_t at) {
+  if (!half) return x[at];
+  float v;
+  from_half(&v, (const uint16_t *)x + at, 1);
+  return v;
+}
+
+INLINE void add_sums(const float *x, int64_t count, double shift, double *sum, double *squares) {
   REASSOCIATE
   double s = 0, ss = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -158,8 +227,21 @@ CLONES void vm_sums(const float *x, int64_t count, double shift, double *sum, do
   *squares += ss;
 }
 
-CLONES void vm_norm_gradient_sums(const float *g, const float *z, int64_t count, float mean, float scale, float beta,
-                                  int relu, double *sum, double *products) {
+CLONES void vm_sums(const float *x, int half, int64_t at, int64_t count, double shift, double *sum, double *squares) {
+  if (!half) {
+    add_sums(x + at, count, shift, sum, squares);
+    return;
+  }
+  float block[BLOCK];
+  for (int64_t i = 0; i < count; i += BLOCK) {
+    int64_t run = count - i < BLOCK ? count - i : BLOCK;
+    from_half(block, (const uint16_t *)x + at + i, run);
+    add_sums(block, run, shift, sum, squares);
+  }
+}
+
+INLINE void add_norm_gradient_sums(const float *g, const float *z, int64_t count, float mean, float scale, float beta,
+                                   int relu, double *sum, double *products) {
   REASSOCIATE
   double s = 0, sp = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -172,9 +254,23 @@ CLONES void vm_norm_gradient_sums(const float *g, const float *z, int64_t count,
   *products += sp;
 }
 
+CLONES void vm_norm_gradient_sums(const float *g, const float *z, int half, int64_t at, int64_t count, float mean, float scale,
+                                  float beta, int relu, double *sum, double *products) {
+  if (!half) {
+    add_norm_gradient_sums(g, z + at, count, mean, scale, beta, relu, sum, products);
+    return;
+  }
+  float block[BLOCK];
+  for (int64_t i = 0; i < count; i += BLOCK) {
+    int64_t run = count - i < BLOCK ? count - i : BLOCK;
+    from_half(block, (const uint16_t *)z + at + i, run);
+    add_norm_gradient_sums(g + i, block, run, mean, scale, beta, relu, sum, products);
+  }
+}
+
 INLINE float load_one(const vm_operand *x, channel k, int64_t at) {
   float v;
-  load_span(&v, x->mode, k, x->data + at, x->aux + at, 1);
+  load_span(&v, x, k, at, 1);
   return v;
 }
 
@@ -185,8 +281,8 @@ CLONES void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c,
   for (int64_t at = 0; at < out_width; at += 256) {
     int64_t run = out_width - at < 256 ? out_width - at : 256;
     int64_t from = base + 2 * at;
-    load_span(top, x->mode, k, x->data + from, x->aux + from, 2 * run);
-    load_span(low, x->mode, k, x->data + from + x->width, x->aux + from + x->width, 2 * run);
+    load_span(top, x, k, from, 2 * run);
+    load_span(low, x, k, from + x->width, 2 * run);
     for (int64_t j = 0; j < run; j++) {
       float a = top[2 * j] >= top[2 * j + 1] ? top[2 * j] : top[2 * j + 1];
       float b = low[2 * j] >= low[2 * j + 1] ? low[2 * j] : low[2 * j + 1];
@@ -305,40 +401,12 @@ CLONES void vm_moving_average(float *average, const float *x, int64_t count, flo
   for (int64_t i = 0; i < count; i++) average[i] += rate * (x[i] - average[i]);
 }
 
-// By integers, as half_storage.cl: the same bits on every processor.
-CLONES void vm_to_half(uint16_t *y, const float *x, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    uint32_t u, small;
-    memcpy(&u, x + i, 4);
-    uint32_t a = u & 0x7fffffffu;
-    a = a < 0x477fe000u ? a : 0x477fe000u;
-    float magnitude;
-    memcpy(&magnitude, &a, 4);
-    magnitude += 0.5f;
-    memcpy(&small, &magnitude, 4);
-    uint32_t normal = ((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;
-    y[i] = (uint16_t)((a < 0x38800000u ? small - 0x3f000000u : normal) | (u >> 16 & 0x8000u));
-  }
-}
-
-CLONES void vm_from_half(float *y, const uint16_t *x, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    uint32_t h = x[i] & 0x7fffu, normal = (h << 13) + 0x38000000u, small = h + 0x3f000000u;
-    float f;
-    memcpy(&f, &small, 4);
-    f -= 0.5f;
-    memcpy(&small, &f, 4);
-    uint32_t v = (h < 0x400u ? small : normal) | (uint32_t)(x[i] & 0x8000u) << 16;
-    memcpy(y + i, &v, 4);
-  }
-}
-
 CLONES void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, float a, float b) {
   // Eight independent vectors of 16: enough to hide the latency of two multiply-adds a cycle.
   typedef float vector __attribute__((vector_size(64), aligned(4), may_alias));
-  enum { CHAINS = 8, BLOCK = 16 * CHAINS };
+  enum { CHAINS = 8, TOGETHER = 16 * CHAINS };
   int64_t at = 0;
-  for (; at + BLOCK <= count; at += BLOCK) {
+  for (; at + TOGETHER <= count; at += TOGETHER) {
     vector v[CHAINS];
     for (int c = 0; c < CHAINS; c++) v[c] = *(const vector *)(x + at + 16 * c);
     for (int64_t r = 0; r < rounds; r++)

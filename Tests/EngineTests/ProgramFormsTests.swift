@@ -20,9 +20,11 @@ import Testing
   @Test(arguments: [(16, 256), (16, 512), (16, 1024), (32, 256), (64, 256), (64, 512), (64, 2048)])
   func theModelsFormsAreListed(_ base: Int, _ side: Int) throws {
     let model = VariableUNet(base: base)
-    let training = programs(try TrainingGraph(model, batch: 2, height: side, width: side).graph)
-    let inference = programs(try InferenceGraph(model, batch: 2, height: side, width: side).graph)
-    for program in training.union(inference) where program.hasPrefix("conv2d") && !program.contains("pack") {
+    let training = try TrainingGraph(model, batch: 2, height: side, width: side).graph
+    let inference = try InferenceGraph(model, batch: 2, height: side, width: side).graph
+    let halved = training.halvingActivations(for: Coverage.imaginaryDevice(KernelChoice(.cpu)))
+    for program in programs(training).union(programs(inference)).union(programs(halved))
+    where program.hasPrefix("conv2d") && !program.contains("pack") {
       #expect(
         !program.contains(" ") || program.hasPrefix("conv2d_reduce") || program.hasPrefix("conv2d_winograd_reduce"),
         "\(program) is not listed")

@@ -14,7 +14,7 @@ import Testing
       #expect(single.graph.nodes.count == 1)
       let copy = single.graph.nodes[0]
       let (a, b) = (graph.io(node), single.graph.io(copy))
-      #expect(a.inputs == b.inputs && a.modes == b.modes && a.targets == b.targets)
+      #expect(a.inputs == b.inputs && a.readings == b.readings && a.targets == b.targets)
       #expect(node.operation.cost(a).flops == copy.operation.cost(b).flops)
       #expect(copy.results.count == node.results.count && copy.updates.count == node.updates.count)
       // What it reads is what is to be written before it runs, and nothing twice.

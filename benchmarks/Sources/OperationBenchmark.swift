@@ -36,7 +36,9 @@ public struct OperationBenchmark: Sendable {
     let io = graph.io(node)
     operation = type(of: node.operation).name
     value = node.targets.first.map { graph[$0].name } ?? ""
-    let inputs = zip(io.inputs, io.modes).map { shape, mode in mode == .plain ? "\(shape)" : "\(shape):\(mode)" }
+    let inputs = zip(io.inputs, io.readings).map { shape, reading in
+      "\(shape)" + (reading.view == .plain ? "" : ":\(reading.view)") + (reading.isHalf ? ":fp16" : "")
+    }
     shapes = inputs.joined(separator: " ") + " -> " + io.targets.map { "\($0)" }.joined(separator: " ")
     cost = node.operation.cost(io)
     self.node = single

@@ -16,7 +16,7 @@ struct BenchStepCommand: ParsableCommand {
 
   @OptionGroup var size: BenchSize
   @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
-  @Option(help: "How activations wait for the backward pass: fp32, or fp16 in half the memory.")
+  @Option(help: "How activations are stored: fp32, or fp16 in half the memory.")
   var activations: ActivationStorage = .fp32
   @Flag(help: "Take the largest batch that fits with nothing computed again, instead of --batch.") var largestBatch = false
   @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit =

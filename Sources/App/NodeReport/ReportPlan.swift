@@ -38,11 +38,13 @@ struct ReportPlan {
   }
 
   private func step(
-    _ size: BenchSize.Values, steps: Int, seconds: Double, _ device: String, _ precision: Precision = .fp32
+    _ size: BenchSize.Values, steps: Int, seconds: Double, _ device: String, _ precision: Precision = .fp32,
+    _ activations: ActivationStorage = .fp32
   ) -> [String] {
     glomseg(
       "bench", "step", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)", "--steps", "\(steps)",
-      "--seconds", String(format: "%.1f", seconds), "--device", device, "--precision", precision.rawValue, "--json", "-")
+      "--seconds", String(format: "%.1f", seconds), "--device", device, "--precision", precision.rawValue,
+      "--activations", activations.rawValue, "--json", "-")
   }
 
   /// Checks and steps in each lower precision, and without matrix units: where there are some that glomseg uses.
@@ -68,12 +70,22 @@ struct ReportPlan {
           commands: [step(size, steps: 20, seconds: share(0.03), "\(device)@\(kernels)")], most: share(0.1), reasonToSkip: reason)
       ]
     }
+    // The least memory and the fewest bytes moved, in the default precision and in the fastest.
+    let halved = BenchSize.standard.flatMap { size in
+      [Precision.fp32, .bf16].map { precision in
+        ReportSection(
+          name: "step-\(size.patch)-\(name(precision))-halved",
+          title: "Training step, \(size.description), \(name(precision)), activations in fp16",
+          commands: [step(size, steps: 20, seconds: share(0.03), device, precision, .fp16)], most: share(0.1),
+          reasonToSkip: precision == .fp32 ? failed("step-\(size.patch)") : reason)
+      }
+    }
     let without = ReportSection(
       name: "check-quick-without-units", title: "Quick check without matrix units",
       commands: [glomseg("check", "--device", "\(device)@\(kernels)", "--quick", "--json", "-")], most: share(0.1),
       tellsPart: 0.6,
       reasonToSkip: reason, remark: Self.unchecked)
-    return steps + [without] + checks
+    return steps + halved + [without] + checks
   }
 
   /// Why one precision is enough; nil where the chosen device has matrix units that are used, or nobody found out.

@@ -92,6 +92,9 @@ public struct Graph: Sendable {
     nodes.append(Node(operation: operation, inputs: inputs, results: results, updates: updates, phase: phase))
   }
 
+  /// Stores a value in 16 bits; all that read it have to be able to.
+  public mutating func halve(_ value: ValueID) { values[Int(value.index)].storage = .float16 }
+
   /// The same values under other nodes.
   func replacing(nodes: [Node]) -> Graph {
     var graph = self
@@ -112,11 +115,23 @@ public struct Graph: Sendable {
     return .plain
   }
 
+  /// The activation in a value: itself, or what its view normalises.
+  func activation(_ value: ValueID) -> ValueID {
+    switch self[value].residence {
+    case .view(.normalized(let z, _, _)), .view(.normalizedGradient(_, let z, _, _)): z
+    default: value
+    }
+  }
+
+  func reading(_ value: ValueID) -> Reading {
+    Reading(view: mode(value), isHalf: self[activation(value)].storage == .float16)
+  }
+
   /// Shapes and views of a node's operands.
   public func io(_ node: Node) -> NodeIO {
     NodeIO(
-      inputs: node.inputs.map { shape($0) }, modes: node.inputs.map { mode($0) },
-      targets: node.targets.map { shape($0) })
+      inputs: node.inputs.map { shape($0) }, readings: node.inputs.map { reading($0) },
+      targets: node.targets.map { shape($0) }, halfTargets: node.targets.map { self[$0].storage == .float16 })
   }
 
   private mutating func append(_ info: ValueInfo) -> ValueID {

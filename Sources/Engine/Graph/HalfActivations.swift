@@ -1,62 +1,62 @@
-/// How activations are kept from the forward pass to the backward pass.
+/// How activations are stored in a training step.
 public enum ActivationStorage: String, Sendable, CaseIterable {
   /// As they are computed.
   case fp32
-  /// In half the memory: what waits for the backward pass is rounded to IEEE half precision after its last use in the forward
-  /// pass, and read back before its first use in the backward pass. Arithmetic is fp32, and the loss of a step is the same
-  /// to the bit; gradients are those at activations that are off by up to 2⁻¹¹ of their size. ReLUs after a norm are
-  /// taken anew from rounded values, so that gradients of single elements near its kink come or go: whole gradients are off
-  /// by 1 to 3%, without a direction.
+  /// Activations in IEEE half precision: rounded once, as they are written, and read like that by everything that follows, so
+  /// that gradients are those of the network with rounded activations. Arithmetic, sums, gradients and parameters are fp32. A
+  /// value is off by up to 2⁻¹¹ of its size.
   case fp16
 }
 
 extension Graph {
-  /// Values smaller than this stay: they save nothing worth two launches.
-  private static let leastHalved = 1 << 16
-
-  /// The graph with large values in 16 bits between the passes. They are read back for each use in the backward pass, or for
-  /// uses by neighbouring nodes together, so that few are there in full at one time.
-  ///
-  /// ```
-  /// forward …  last use of v │ h = half(v) │ … │ w = float(h) │ a node uses w in v's place │ … │ w = float(h) │ another
-  /// ```
-  func halvingActivations() -> Graph {
-    var last: [Int: Int] = [:]
-    var later: [Int: [Int]] = [:]
-    var changed: Set<Int> = []
-    for (index, node) in nodes.enumerated() {
-      for value in Set((node.inputs + node.targets).flatMap({ stored($0) }).map({ Int($0.index) })) {
-        if node.phase == .forward { last[value] = index } else { later[value, default: []].append(index) }
-      }
-      changed.formUnion(node.updates.map { Int($0.index) })
-    }
+  /// The graph with its activations in 16 bits: what the forward pass stores and the backward pass reads, where all that read
+  /// it can.
+  public func halvingActivations(for device: DeviceTraits) -> Graph {
     var graph = self
-    var packs: [Int: [Node]] = [:]
-    var unpacks: [Int: [(value: Int, node: Node)]] = [:]
-    for (value, info) in values.enumerated() {
-      guard case .arena = info.residence, info.byteCount >= Self.leastHalved, !changed.contains(value),
-        let end = last[value], let uses = later[value], !kept.contains(ValueID(index: Int32(value)))
-      else { continue }
-      let half = graph.source("half of \(info.name)", info.shape, .arena, storage: .float16)
-      packs[end, default: []].append(
-        Node(operation: ToHalf(), inputs: [ValueID(index: Int32(value))], results: [half], updates: [], phase: .forward))
-      for (number, use) in uses.enumerated() where number == 0 || uses[number - 1] < use - 1 {
-        let full = graph.source(info.name, info.shape, .arena)
-        unpacks[use, default: []].append(
-          (value, Node(operation: FromHalf(), inputs: [half], results: [full], updates: [], phase: nodes[use].phase)))
-      }
-    }
-    var current = values.indices.map { ValueID(index: Int32($0)) }
+    for index in halvable() { graph.halve(ValueID(index: Int32(index))) }
+    return graph.copyingIntoHalves(for: device)
+  }
+
+  /// The graph with a copy behind each operation that writes in 32 bits alone what is stored in 16.
+  public func copyingIntoHalves(for device: DeviceTraits) -> Graph {
+    var graph = self
     var written: [Node] = []
-    for (index, node) in nodes.enumerated() {
-      for (value, unpack) in unpacks[index] ?? [] {
-        written.append(unpack)
-        current[value] = unpack.results[0]
+    for node in nodes {
+      guard let result = node.results.first, self[result].storage == .float16,
+        !node.operation.writesHalf(io(node), device)
+      else {
+        written.append(node)
+        continue
       }
-      written.append(graph.substituting(node, current))
-      written += packs[index] ?? []
+      let full = graph.source(self[result].name, shape(result), .arena)
+      written.append(
+        Node(
+          operation: node.operation, inputs: node.inputs, results: [full] + node.results.dropFirst(), updates: node.updates,
+          phase: node.phase))
+      written.append(Node(operation: Materialize(), inputs: [full], results: [result], updates: [], phase: node.phase))
     }
     return graph.replacing(nodes: written)
+  }
+
+  /// Indices of the values to store in 16 bits.
+  private func halvable() -> Set<Int> {
+    var waiting: Set<Int> = []
+    var excluded = Set(kept.map { Int($0.index) })
+    for node in nodes {
+      excluded.formUnion((node.updates + node.results.dropFirst()).map { Int($0.index) })
+      if node.phase != .forward { excluded.formUnion(node.results.map { Int($0.index) }) }
+      for (index, input) in node.inputs.enumerated() {
+        let activation = Int(activation(input).index)
+        // Tables, and gradients, which may be large too.
+        excluded.formUnion(stored(input).map { Int($0.index) }.filter { $0 != activation })
+        if !node.operation.readsHalf(index) { excluded.insert(activation) }
+        if node.phase != .forward { waiting.insert(activation) }
+      }
+    }
+    return waiting.subtracting(excluded).filter {
+      if case .arena = values[$0].residence { return true }
+      return false
+    }
   }
 
   /// The node with `present` in the place of what it reads, itself or through a view.

@@ -6,6 +6,12 @@ public protocol Operation: Sendable {
   /// Whether inputs may be views; an operation that cannot read one must not be given one.
   static var readsViews: Bool { get }
 
+  /// Whether an input may be, or show, an activation in 16 bits.
+  func readsHalf(_ input: Int) -> Bool
+
+  /// Whether the first result can be written in 16 bits at once; otherwise it is written in 32 and copied.
+  func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool
+
   /// Shapes of the results; the only place that checks the inputs' shapes.
   func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape]
 
@@ -27,6 +33,8 @@ public protocol Operation: Sendable {
 
 extension Operation {
   public static var readsViews: Bool { false }
+  public func readsHalf(_ input: Int) -> Bool { false }
+  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { false }
   public func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError) {
     throw .unsupported(operation: Self.name, problem: "has no gradient rule")
   }
@@ -47,18 +55,16 @@ public struct Cost: Sendable {
 public struct NodeIO: Sendable {
   /// In order: what the node reads.
   public let inputs: [Shape]
-  public let modes: [ViewMode]
+  public let readings: [Reading]
   /// What it writes: new values first, then those that it updates in place.
   public let targets: [Shape]
+  /// Whether a target is stored in 16 bits.
+  let halfTargets: [Bool]
 
   /// Bytes of every input and target, once.
   var byteCount: Int {
-    var elements = 0
-    for (shape, mode) in zip(inputs, modes) {
-      elements += shape.count * (mode == .normalizedGradient || mode == .normalizedReLUGradient ? 2 : 1)
-    }
-    for shape in targets { elements += shape.count }
-    return 4 * elements
+    zip(inputs, readings).reduce(0) { $0 + $1.0.count * $1.1.bytesPerElement }
+      + zip(targets, halfTargets).reduce(0) { $0 + $1.0.count * ($1.1 ? 2 : 4) }
   }
 }
 
@@ -121,6 +127,9 @@ public struct DeviceTraits: Sendable {
   /// The same for the slices of a weight gradient.
   var gradientGroupsWanted: Int { tiles[.gradientSlices] * computeUnits }
 }
+
+/// A macro of kernels that read or write 16 bits, where they do: where not, they are the same programs whatever storage there is.
+func halfMacro(_ name: String, _ isHalf: Bool) -> [(name: String, value: Int)] { isHalf ? [(name, 1)] : [] }
 
 /// One kernel launch of an OpenCL execution.
 public struct Launch: Sendable {

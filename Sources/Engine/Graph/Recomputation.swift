@@ -232,7 +232,8 @@ struct Recomputation {
         present[operand] = made
       }
       let info = source.graph.values[value]
-      let fresh = graph.arena(info.name, info.shape, needsGradient: info.needsGradient)
+      let fresh = graph.source(
+        info.name, info.shape, .arena, storage: info.storage, needsGradient: info.needsGradient)
       nodes.append(
         Node(
           operation: node.operation, inputs: graph.substituting(node, present).inputs, results: [fresh], updates: [],

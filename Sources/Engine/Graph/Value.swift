@@ -7,7 +7,8 @@ public struct ValueID: Hashable, Sendable, Comparable {
 /// How a value's elements are stored. Arithmetic is fp32 throughout.
 public enum Storage: Sendable {
   case float32
-  /// What waits between the passes, written and read back by `ToHalf` and `FromHalf` alone.
+  /// IEEE half precision: activations (`ActivationStorage.fp16`). Rounded as they are written, to nearest even, finite values beyond
+  /// ±65504 to that.
   case float16
   var bytesPerElement: Int { self == .float16 ? 2 : 4 }
 }
@@ -70,12 +71,27 @@ public enum View: Sendable {
   }
 }
 
-/// How an operand is read; raw values as in `prelude.clh` and `VectorMath.h`.
+/// What of an operand is read; raw values as in `prelude.clh` and `VectorMath.h`.
 public enum ViewMode: Int, Sendable {
   case plain = 0
   case normalized, normalizedReLU, normalizedGradient, normalizedReLUGradient
   /// (n, C/4, 2h, 2w) read as (n, C, h, w).
   case depth
+
+  /// Whether it reads a gradient beside the activation.
+  var isGradient: Bool { self == .normalizedGradient || self == .normalizedReLUGradient }
+}
+
+/// How an operand is read: its view, and whether the activation in that is stored in 16 bits.
+public struct Reading: Sendable, Equatable {
+  public let view: ViewMode
+  public let isHalf: Bool
+
+  static let depth = Reading(view: .depth, isHalf: false)
+  /// As kernels and `VectorMath` know it.
+  var code: Int { view.rawValue + (isHalf ? 8 : 0) }
+  /// Bytes of an element, of a gradient with its activation.
+  var bytesPerElement: Int { (isHalf ? 2 : 4) + (view.isGradient ? 4 : 0) }
 }
 
 /// What the graph knows of a value.
@@ -83,7 +99,7 @@ public struct ValueInfo: Sendable {
   public let shape: Shape
   public let name: String
   public let residence: Residence
-  public let storage: Storage
+  public internal(set) var storage: Storage
   public let layout: Layout
   /// Whether a gradient with respect to this value is wanted (parameters, and all that depends on them).
   public let needsGradient: Bool

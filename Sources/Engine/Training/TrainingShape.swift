@@ -40,7 +40,7 @@ public struct TrainingShape: Sendable, Equatable {
     let graph = try TrainingGraph(
       model, batch: microBatch, height: height, width: width, loss: loss, adam: adam,
       accumulates: microBatch < batch, averages: averages)
-    let nodes = activations == .fp16 ? graph.graph.halvingActivations() : graph.graph
+    let nodes = activations == .fp16 ? graph.graph.halvingActivations(for: device) : graph.graph
     return (graph, try Plan(nodes, layout: graph.layout, for: device, within: limitBytes))
   }
 

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /// How an operand is read; the same numbers as ViewMode in the engine and VIEW_... in prelude.clh.
-enum vm_mode { VM_PLAIN, VM_NORMALIZED, VM_NORMALIZED_RELU, VM_NORMALIZED_GRADIENT, VM_NORMALIZED_RELU_GRADIENT, VM_DEPTH };
+/// VM_HALF is added where the activation is in 16 bits: `aux` of a gradient, `data` of the others.
+enum vm_mode { VM_PLAIN, VM_NORMALIZED, VM_NORMALIZED_RELU, VM_NORMALIZED_GRADIENT, VM_NORMALIZED_RELU_GRADIENT, VM_DEPTH, VM_HALF = 8 };
 
 /// A tensor (n, channels, height, width) read through a view. `table` and `aux` as in prelude.clh.
 typedef struct {
@@ -29,11 +30,17 @@ int64_t vm_im2col_stage(int64_t k, int64_t dilation, int64_t out_width, int64_t 
 /// y[0..count) = or += x's elements [start, start + count) of channel c of image n.
 void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count, int accumulate);
 
-/// Adds x[i] - shift and its square.
-void vm_sums(const float *x, int64_t count, double shift, double *sum, double *squares);
+/// The same, in 16 bits: IEEE half precision to nearest even, finite values beyond +-65504 that.
+void vm_store_half_range(uint16_t *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count);
+/// x[at], in 16 bits where `half`.
+float vm_element(const float *x, int half, int64_t at);
+
+/// Adds x[i] - shift and its square, of elements [at, at + count).
+void vm_sums(const float *x, int half, int64_t at, int64_t count, double shift, double *sum, double *squares);
+/// z: elements [at, at + count).
 /// Adds g * f' and g * f' * (z - mean) where f' is 1, or with relu the step of (z - mean) * scale + beta.
-void vm_norm_gradient_sums(const float *g, const float *z, int64_t count, float mean, float scale, float beta, int relu,
-                           double *sum, double *products);
+void vm_norm_gradient_sums(const float *g, const float *z, int half, int64_t at, int64_t count, float mean, float scale,
+                           float beta, int relu, double *sum, double *products);
 
 /// One row of 2x2 max-pooling: y[j] of output row `row`, through the view.
 void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t out_width);
@@ -67,10 +74,6 @@ void vm_adam(float *p, float *m, float *v, const float *g, int64_t count, float 
 
 /// average[i] += rate * (x[i] - average[i]).
 void vm_moving_average(float *average, const float *x, int64_t count, float rate);
-
-/// IEEE half precision to nearest even, beyond +-65504 that; and back.
-void vm_to_half(uint16_t *y, const float *x, int64_t count);
-void vm_from_half(float *y, const uint16_t *x, int64_t count);
 
 /// y[i] = x[i] after `rounds` times x[i] = a * x[i] + b: the processor's peak, for benchmarks.
 void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, float a, float b);

@@ -52,6 +52,8 @@ struct Accuracy: Sendable {
   var products: Double = 0
   /// A gradient through a ReLU of what a convolution gives.
   var jumps = false
+  /// Rounded to 16 bits at the end.
+  var isHalved = false
 
   /// The same with `products` in it.
   func after(products: Double, jumps: Bool = false) -> Accuracy {
@@ -104,6 +106,8 @@ struct CaseBuilder {
   private(set) var layout = StateLayout()
   private(set) var sources: [(value: ValueID, input: CaseInput)] = []
   private(set) var outputs: [(name: String, value: ValueID)] = []
+  /// Inputs that are read in 16 bits, by way of a copy; then what operations give is stored in 16 bits as well.
+  var halved: Set<String> = []
   private let inputs: [String: CaseInput]
   private var known: [String: ValueID] = [:]
 
@@ -125,15 +129,23 @@ struct CaseBuilder {
       residence = .persistent(slab, offset: offset)
     }
     let value = graph.source(name, input.shape, residence, needsGradient: input.needsGradient)
-    known[name] = value
     sources.append((value, input))
-    return value
+    known[name] = halved.contains(name) ? try halvedCopy(of: value) : value
+    return known[name]!
+  }
+
+  private mutating func halvedCopy(of value: ValueID) throws(EngineError) -> ValueID {
+    let copy = try graph.apply(Materialize(), [value])[0]
+    graph.halve(copy)
+    return copy
   }
 
   /// A value to compare; a view is written out.
   mutating func output(_ name: String, _ value: ValueID) throws(EngineError) {
     var stored = value
-    if case .view = graph[value].residence {
+    let isResult = graph.phase == .forward && graph[value].residence.isArena
+    if isResult, !halved.isEmpty { graph.halve(value) }
+    if graph[value].residence.isView || graph[value].storage == .float16 {
       stored = try graph.apply(Materialize(), [value], named: name, differentiable: false)[0]
     }
     graph.keep(stored)
@@ -152,4 +164,9 @@ struct CaseBuilder {
       try output("grad_\(input.name)", gradient)
     }
   }
+}
+
+extension Residence {
+  fileprivate var isArena: Bool { if case .arena = self { true } else { false } }
+  fileprivate var isView: Bool { if case .view = self { true } else { false } }
 }

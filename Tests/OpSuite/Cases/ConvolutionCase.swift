@@ -20,6 +20,8 @@ struct ConvolutionCase: CaseDefinition {
   var tail: Norm? = nil
   /// Applied twice to the same inputs, so that gradients add up.
   var twice = false
+  /// Small whole numbers, whose sums every arithmetic has exactly: the tail's input may be in 16 bits, with the same gradients.
+  var isWhole = false
 
   var outChannels: Int { branches.reduce(0) { $0 + $1.channels } }
   private var inChannels: Int { channels.reduce(0, +) }
@@ -38,6 +40,7 @@ struct ConvolutionCase: CaseDefinition {
     if !bias { text += "_nobias" }
     if let tail { text += "_then-" + tail.label }
     if twice { text += "_twice" }
+    if isWhole { text += "_whole" }
     return text
   }
 
@@ -61,6 +64,13 @@ struct ConvolutionCase: CaseDefinition {
       all.append(
         CaseInput("bias", Tensor64(random: [outChannels], seed: seed &+ 1001), .slab(.parameters), needsGradient: true))
     }
+    if isWhole {
+      all = all.map { input in
+        let largest = input.value.values.reduce(0) { max($0, abs($1)) }
+        let whole = Tensor64(input.value.shape, input.value.values.map { (2 * $0 / largest).rounded() })
+        return CaseInput(input.name, whole, input.home, needsGradient: input.needsGradient)
+      }
+    }
     if let tail { all += tail.inputs(convolve(byName(all)), seed: seed &+ 2000) }
     let y = [n, outChannels, outPlane.h, outPlane.w]
     all.append(CaseInput("grad_y", Tensor64(random: y, seed: seed &+ 3000)))
@@ -77,6 +87,7 @@ struct ConvolutionCase: CaseDefinition {
     var seeds: [(ValueID, String)] = []
     for name in twice ? ["y", "y2"] : ["y"] {
       var y = try b.graph.apply(operation, values)[0]
+      if isWhole, !b.halved.isEmpty { b.graph.halve(y) }
       if let tail { y = try tail.build(&b, y) }
       try b.output(name, y)
       seeds.append((y, "grad_" + name))

@@ -37,6 +37,16 @@ public struct OpCase: Sendable, CustomStringConvertible {
 
   public var description: String { name }
 
+  /// The same with activations in 16 bits.
+  var halved: OpCase { halved(tier: tier) }
+
+  func halved(tier: Tier) -> OpCase {
+    func halve(_ definition: some CaseDefinition) -> OpCase {
+      OpCase(Halved(definition), seed: seed, tier: tier, tolerance: tolerance)
+    }
+    return halve(definition)
+  }
+
   /// The graph that the case runs, gradients included.
   public func graph() throws(EngineError) -> Graph { try builder(definition.inputs(seed: seed)).graph }
 

@@ -5,7 +5,7 @@ extension Catalogue {
 
   /// Channels and planes for which Winograd's form is taken, around the edges of its tiles: squares of 2, vectors of 32
   /// columns, tiles of 64 columns and 4, 8 or 16 rows, 64 output channels a group, 32 and 64 channels a chunk.
-  private static let winogradConvolutions: [OpCase] = [
+  static let winogradConvolutions: [OpCase] = [
     ConvolutionCase(n: 2, channels: [16], h: 17, w: 17, branches: [(16, 1)]),
     ConvolutionCase(channels: [17], h: 1, w: 31, branches: [(48, 1)]),
     ConvolutionCase(channels: [32], h: 2, w: 32, branches: [(33, 1)]),
@@ -30,7 +30,7 @@ extension Catalogue {
   }
 
   /// One of each kind, small.
-  private static let quickConvolutions: [OpCase] = [
+  static let quickConvolutions: [OpCase] = [
     ConvolutionCase(n: 2, channels: [5], h: 17, w: 33, branches: [(9, 1)]),
     ConvolutionCase(n: 1, channels: [3], h: 9, w: 7, branches: [(8, 2)]),
     ConvolutionCase(n: 1, channels: [2], h: 20, w: 21, branches: [(3, 9)]),
@@ -54,7 +54,7 @@ extension Catalogue {
   ].map { OpCase($0, tier: .quick) }
 
   /// Both sides of the plane around every tile edge, with channels, images and outputs that no tile divides.
-  private static let edgeConvolutions: [OpCase] = edges.indices.map { index in
+  static let edgeConvolutions: [OpCase] = edges.indices.map { index in
     let odd = [1, 3, 5, 7, 9, 13, 2]
     return OpCase(
       ConvolutionCase(
@@ -118,7 +118,7 @@ extension Catalogue {
   ].map { OpCase($0, seed: 3) }
 
   /// Batch norms in front, read as views, of one and of two sources.
-  private static let viewedConvolutions: [OpCase] = {
+  static let viewedConvolutions: [OpCase] = {
     var cases: [ConvolutionCase] = []
     for view in [Operand.View.norm, .relu, .reluEval] {
       cases.append(ConvolutionCase(n: 2, channels: [5], views: [view], h: 15, w: 17, branches: [(9, 1)]))

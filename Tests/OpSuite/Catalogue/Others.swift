@@ -76,11 +76,41 @@ extension Catalogue {
     return cases
   }()
 
-  static let halves: [OpCase] =
-    [OpCase(HalfStorageCase(), tier: .quick)]
-    + [-26, -14, 0, 15, 20].enumerated().map { index, exponent in
-      OpCase(HalfStorageCase(n: index % 2 + 1, c: 3, h: 33, w: 31, exponent: exponent), seed: UInt64(index))
-    } + [OpCase(HalfStorageCase(n: 1, c: 1, h: 3, w: 8193), seed: 2)]
+  static let halves: [OpCase] = {
+    var cases = [OpCase(HalfStorageCase(), tier: .quick), OpCase(HalfStorageCase(n: 1, c: 1, h: 3, w: 8193), seed: 2)]
+    for (index, exponent) in [-26, -14, 0, 15, 20].enumerated() {
+      cases.append(OpCase(HalfStorageCase(n: index % 2 + 1, c: 3, h: 33, w: 31, exponent: exponent), seed: UInt64(index)))
+    }
+    cases += [
+      OpCase(BatchNormCase(relu: true), tier: .quick).halved,
+      OpCase(BatchNormCase(relu: true, mode: .frozen), tier: .quick).halved,
+      OpCase(GroupNormCase(), tier: .quick).halved,
+      OpCase(MaterializeCase(view: .relu), tier: .quick).halved,
+      OpCase(MaxPoolCase(h: 7, w: 9, view: .relu, twice: true), tier: .quick).halved,
+      OpCase(TransposedConvolutionCase(n: 2, c: 9, o: 17, h: 6, w: 16, view: .relu), tier: .quick).halved,
+      // Gradients through a batch norm of 16 bits.
+      OpCase(
+        ConvolutionCase(
+          n: 2, channels: [9, 20], views: [.plain, .plain], h: 10, w: 19, branches: [(17, 1)],
+          tail: Norm(prefix: "norm", relu: true), isWhole: true), tier: .quick
+      ).halved,
+    ]
+    // By Winograd; of single taps; of few channels.
+    let behindNorms = [
+      ConvolutionCase(
+        n: 2, channels: [36], h: 19, w: 34, branches: [(33, 1)], tail: Norm(prefix: "norm", relu: false), isWhole: true),
+      ConvolutionCase(
+        n: 2, channels: [40], h: 5, w: 9, kernel: 1, branches: [(70, 1)], tail: Norm(prefix: "norm", relu: true),
+        isWhole: true),
+      ConvolutionCase(channels: [3], h: 9, w: 7, branches: [(4, 2)], tail: Norm(prefix: "norm", relu: true), isWhole: true),
+    ].map { OpCase($0) }
+    var others: [OpCase] = behindNorms + quickConvolutions + winogradConvolutions + viewedConvolutions
+    others += edgeConvolutions.prefix(6) + transposedConvolutions.suffix(10)
+    others +=
+      batchNorms.prefix(12).dropFirst(4) + groupNorms.prefix(12).dropFirst() + [OpCase(MaxPoolCase(h: 5, w: 19, ties: true))]
+    others += materializations.suffix(8) + pools.suffix(12)
+    return cases + others.map { $0.halved(tier: .standard) }
+  }()
 
   static let activations: [OpCase] =
     [

@@ -25,6 +25,8 @@ public struct VariableUNetReference: Sendable {
   public let base: Int
   public let bottleneck: BottleneckKind
   public let norm: NormKind
+  /// Whether activations that the backward pass reads are rounded to 16 bits, for both passes.
+  var activationsAreHalved = false
 
   public enum BottleneckKind: String, Sendable { case split, sum, plain }
   public enum NormKind: String, Sendable {
@@ -225,7 +227,7 @@ public struct VariableUNetReference: Sendable {
       let skip = doubleConv(a, "enc\(level)", &tape)
       tape.skips[level] = skip
       if tape.mode == .training { tape.near(poolOf: skip) }
-      a = Reference.maxPool2x2(skip)
+      a = stored(Reference.maxPool2x2(skip))
     }
     let parts = Self.branches(bottleneck, 8 * base).map {
       convNormReLU(a, "bottleneck.\($0.conv)", norm: "bottleneck.\($0.norm)", dilation: $0.dilation, &tape)
@@ -233,13 +235,13 @@ public struct VariableUNetReference: Sendable {
     switch bottleneck {
     case .split, .plain: a = Reference.concatChannels(parts)
     case .sum:
-      let sum = parts.dropFirst().reduce(parts[0], Reference.add)
+      let sum = stored(parts.dropFirst().reduce(parts[0], Reference.add))
       a = convNormReLU(sum, "bottleneck.mix", norm: "bottleneck.bn_mix", dilation: 1, &tape)
     }
     for level in [4, 3, 2, 1] {
       tape.inputs["up\(level)"] = a
-      let up = Reference.convTranspose2x2(
-        a, weight: parameter("up\(level).weight"), bias: parameter("up\(level).bias"))
+      let up = stored(
+        Reference.convTranspose2x2(a, weight: parameter("up\(level).weight"), bias: parameter("up\(level).bias")))
       guard let skip = tape.skips[level] else { preconditionFailure("level \(level) has no skip") }
       a = doubleConv(Reference.concatChannels([up, skip]), "dec\(level)", &tape)
     }
@@ -256,13 +258,20 @@ public struct VariableUNetReference: Sendable {
   private func convNormReLU(
     _ x: Tensor64, _ conv: String, norm: String, dilation: Int, _ tape: inout Tape
   ) -> Tensor64 {
-    let z = Reference.conv2d(
-      x, weight: parameter("\(conv).weight"), bias: parameter("\(conv).bias"), padding: padding(conv, dilation),
-      dilation: dilation)
+    let z = stored(
+      Reference.conv2d(
+        x, weight: parameter("\(conv).weight"), bias: parameter("\(conv).bias"), padding: padding(conv, dilation),
+        dilation: dilation))
     tape.convolutions[conv] = (x, z)
     let y = normalized(z, norm, &tape)
     tape.near(reluOf: y)
-    return Reference.relu(y)
+    // A batch norm's result is never stored.
+    return self.norm == .group ? stored(Reference.relu(y)) : Reference.relu(y)
+  }
+
+  /// What the backward pass reads again.
+  private func stored(_ activation: Tensor64) -> Tensor64 {
+    activationsAreHalved ? activation.roundedToHalf : activation
   }
 
   private func normalized(_ z: Tensor64, _ norm: String, _ tape: inout Tape) -> Tensor64 {

@@ -110,7 +110,8 @@ private struct Run {
   init(_ builder: CaseBuilder, on backend: any Backend, guardBytes: Int, pattern: Float) throws(EngineError) {
     self.builder = builder
     self.pattern = pattern
-    plan = try Plan(builder.graph, layout: builder.layout, for: backend.traits, guardBytes: guardBytes)
+    plan = try Plan(
+      builder.graph.copyingIntoHalves(for: backend.traits), layout: builder.layout, for: backend.traits, guardBytes: guardBytes)
     try plan.requireFit(backend.traits, purpose: "a case on \(backend.name)")
     state = try backend.makeState(builder.layout, slabs: plan.usesSlabs)
     executable = try backend.load(plan, state: state)

@@ -19,6 +19,8 @@ import Engine
 /// side, some u′ of all; their gradients are off by all of themselves. Those gradients are compared as tensors:
 /// ‖got − want‖₂ ≤ √(c · u′) · ‖want‖₂.
 ///
+/// A result that is stored in 16 bits may be off by 2⁻¹¹ more.
+///
 /// An operation that only moves or compares values, K = 0, has to be exact.
 public enum ErrorBound {
   public static let constant = 4.0
@@ -32,7 +34,8 @@ public enum ErrorBound {
     guard accuracy.reduction > 0 else { return 0 }
     // fp32's own roundoff is in the other term.
     let rounded = arithmetic == .fp32 ? 0 : constant * arithmetic.unitRoundoff * accuracy.products * accuracy.condition
-    return rounded + min(constant * unitRoundoff * Double(1 + accuracy.reduction).squareRoot() * accuracy.condition, ceiling)
+    return rounded + (accuracy.isHalved ? 0x1p-11 : 0)
+      + min(constant * unitRoundoff * Double(1 + accuracy.reduction).squareRoot() * accuracy.condition, ceiling)
   }
 
   /// The largest allowed |got − want|.

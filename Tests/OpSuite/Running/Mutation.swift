@@ -253,7 +253,10 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("int count = LANES / 2", "int count = LANES / 4")),
     Mutation(
       "a lane's elements not apart", in: "lanes.clh", caughtBy: "materialize/n4_c6_h127_w65_view-plain_seed9", as: .nvidia,
-      ("from[LANES], from[2 * LANES]", "from[1], from[2]")),
+      (
+        "element1(halved, from, i + LANES), element1(halved, from, i + 2 * LANES)",
+        "element1(halved, from, i + 1), element1(halved, from, i + 2)"
+      )),
     Mutation(
       "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("? total[c] + sum", "? total[c]")),
     Mutation(
@@ -261,8 +264,9 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("fma(d, k.scale, k.beta) > 0.0f ? x : 0.0f", "x")),
     Mutation(
       "variance as E[x²] − E[x]²", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h33_w31_mean",
-      ("floats d = load(from + i + LANE) - mean;", "floats d = load(from + i + LANE);"),
-      ("float d = from[i] - mean;", "float d = from[i];"), ("mean + deviation / count", "mean")),
+      ("floats d = load_stored(Z_HALF, z, from + i + LANE) - mean;", "floats d = load_stored(Z_HALF, z, from + i + LANE);"),
+      ("float d = element1(Z_HALF, z, from + i) - mean;", "float d = element1(Z_HALF, z, from + i);"),
+      ("mean + deviation / count", "mean")),
     Mutation(
       "a biased running variance", in: "batch_norm.cl", caughtBy: "batch_norm/",
       ("squares / (total - 1.0f)", "squares / total")),
@@ -270,8 +274,16 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a gradient table without its mean term", in: "batch_norm.cl", caughtBy: "batch_norm/",
       ("to[4] = FROZEN ? 0.0f : -scale * (sums.x / count);", "to[4] = 0.0f;")),
     Mutation(
-      "a half rounded towards zero", in: "half_storage.cl", caughtBy: "half_storage/",
-      ("((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;\n  return convert", "(a >> 13) - 0x1c000u;\n  return convert")),
+      "a half rounded towards zero", in: "half.clh", caughtBy: "materialize/n1_c2_h5_w7_fp16",
+      ("((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;\n  uint16 special", "(a >> 13) - 0x1c000u;\n  uint16 special")),
+    Mutation(
+      "a gradient's activation in 16 bits read as 32", in: "prelude.clh",
+      caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_fp16",
+      ("return (mode & VIEW_HALF) != 0 && view_needs_aux(mode);", "return 0;")),
+    Mutation(
+      "the last of a row written in 16 bits left out", in: "conv2d.cl",
+      caughtBy: "convolution/n1_c3_o8_h9_w7_k3_d2_fp16",
+      ("put1(Y_HALF, y, to + l, !Y_HALF && add", "if (!Y_HALF || l + 1 < count) put1(Y_HALF, y, to + l, !Y_HALF && add")),
     Mutation(
       "a group's gradient without its mean term", in: "group_norm.cl", caughtBy: "group_norm/",
       ("to[4] = -inverse * (all / total);", "to[4] = 0.0f;")),

@@ -14,6 +14,9 @@ public struct NetworkCase: Sendable {
   public static let operation = "network"
   public static let tensorBound = 1e-4
   public static let lossBound = 1e-3
+  /// With activations in 16 bits both round to the same numbers, but for a few per thousand that lie in the middle between two to
+  /// within fp32's error: they count like operands that are rounded to this.
+  static let halvesRoundoff = 0x1p-12
   /// The first step has to keep this far from where gradients jump, as part of a layer's size: layers of fp32 were seen to
   /// be off by 1.3e-6.
   static let leastJump = 5e-6
@@ -24,6 +27,7 @@ public struct NetworkCase: Sendable {
   let width: Int
   var bottleneck = Bottleneck.split
   var norm = Normalization.batch
+  public var activations = ActivationStorage.fp32
   var steps = 10
   /// One whose first step keeps ``leastJump``.
   var seed: UInt64 = 3
@@ -31,7 +35,7 @@ public struct NetworkCase: Sendable {
   public var name: String {
     "\(Self.operation)/base\(base)_n\(batch)_h\(height)_w\(width)"
       + (bottleneck == .split ? "" : "_\(bottleneck.rawValue)") + (norm == .batch ? "" : "_\(norm.rawValue)")
-      + "_steps\(steps)_seed\(seed)"
+      + (activations == .fp32 ? "" : "_\(activations.rawValue)") + "_steps\(steps)_seed\(seed)"
   }
 
   /// The cases; base 4 gives the bottleneck branches of unequal width.
@@ -41,6 +45,8 @@ public struct NetworkCase: Sendable {
     NetworkCase(base: 4, batch: 2, height: 48, width: 32, bottleneck: .plain, norm: .batchFrozen, steps: 3),
     NetworkCase(base: 4, batch: 2, height: 32, width: 48, norm: .group, steps: 3),
     NetworkCase(base: 4, batch: 1, height: 48, width: 48, bottleneck: .sum, norm: .group, steps: 3),
+    NetworkCase(base: 4, batch: 2, height: 64, width: 48, activations: .fp16),
+    NetworkCase(base: 4, batch: 2, height: 32, width: 48, bottleneck: .sum, norm: .group, activations: .fp16, steps: 3),
   ]
 
   /// Never throws: an error is a failed result with the error's description.
@@ -69,7 +75,7 @@ public struct NetworkCase: Sendable {
 
     let session = try TrainingSession(
       VariableUNet(base: base, bottleneck: bottleneck, norm: norm), batch: batch, height: height, width: width, on: backend,
-      seed: seed, loss: loss)
+      activations: activations, seed: seed, loss: loss)
     var start: [String: Tensor64] = [:]
     for entry in session.layout.entries {
       start[entry.name] = Tensor64(
@@ -79,9 +85,11 @@ public struct NetworkCase: Sendable {
       let norm = VariableUNetReference.NormKind(rawValue: norm.rawValue)
     else { throw .request("the reference has no bottleneck \(bottleneck.rawValue) or norm \(norm.rawValue)") }
     var reference = VariableUNetReference(parameters: start, bottleneck: bottleneck, norm: norm)
+    reference.activationsAreHalved = activations == .fp16
     let arithmetic = backend.traits.arithmetic
-    let isRounded = arithmetic != .fp32
-    let rounded = isRounded ? ErrorBound.constant * arithmetic.unitRoundoff : 0
+    let isRounded = arithmetic != .fp32 || activations != .fp32
+    let roundoff = max(arithmetic == .fp32 ? 0 : arithmetic.unitRoundoff, activations == .fp32 ? 0 : Self.halvesRoundoff)
+    let rounded = ErrorBound.constant * roundoff
     for step in 1...steps {
       let want = reference.train(x: images, target: target, attributes, adam)
       let got = try session.step(

@@ -14,20 +14,25 @@ struct CPUOperand {
   let data: UnsafePointer<Float>
   let table: UnsafePointer<Float>
   let aux: UnsafePointer<Float>
-  let mode: ViewMode
+  let reading: Reading
   let shape: Shape
+
+  /// 1 where the activation is in 16 bits.
+  var half: Int32 { reading.isHalf ? 1 : 0 }
+  /// An element of a plain operand.
+  func element(_ index: Int) -> Double { Double(vm_element(data, half, Int64(index))) }
 
   /// The operand as VectorMath takes it.
   var vector: vm_operand {
     vm_operand(
-      data: data, table: table, aux: aux, mode: Int32(mode.rawValue), channels: Int64(shape.c),
+      data: data, table: table, aux: aux, mode: Int32(reading.code), channels: Int64(shape.c),
       height: Int64(shape.h), width: Int64(shape.w))
   }
 
   /// A plain operand (n, c, 2h, 2w) read as (n, 4c, h, w).
   var depth: vm_operand {
     vm_operand(
-      data: data, table: table, aux: aux, mode: Int32(ViewMode.depth.rawValue), channels: Int64(shape.c * 4),
+      data: data, table: table, aux: aux, mode: Int32(Reading.depth.code), channels: Int64(shape.c * 4),
       height: Int64(shape.h / 2), width: Int64(shape.w / 2))
   }
 }

@@ -88,19 +88,19 @@ final class CPUExecutable: Executable {
   }
 
   private func operand(_ value: ValueID) throws(EngineError) -> CPUOperand {
-    let shape = plan.graph.shape(value)
+    let (shape, reading) = (plan.graph.shape(value), plan.graph.reading(value))
     guard case .view(let view) = plan.graph[value].residence else {
       let data = UnsafePointer(try pointer(value))
-      return CPUOperand(data: data, table: data, aux: data, mode: .plain, shape: shape)
+      return CPUOperand(data: data, table: data, aux: data, reading: reading, shape: shape)
     }
     switch view {
     case .normalized(let z, let table, _):
       let data = UnsafePointer(try pointer(z))
-      return CPUOperand(data: data, table: UnsafePointer(try pointer(table)), aux: data, mode: view.mode, shape: shape)
+      return CPUOperand(data: data, table: UnsafePointer(try pointer(table)), aux: data, reading: reading, shape: shape)
     case .normalizedGradient(let gradient, let z, let table, _):
       return CPUOperand(
         data: UnsafePointer(try pointer(gradient)), table: UnsafePointer(try pointer(table)),
-        aux: UnsafePointer(try pointer(z)), mode: view.mode, shape: shape)
+        aux: UnsafePointer(try pointer(z)), reading: reading, shape: shape)
     }
   }
 

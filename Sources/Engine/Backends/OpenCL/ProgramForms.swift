@@ -8,10 +8,12 @@ enum ProgramForms {
 
   /// The forms that are built together with this one, itself among them, and its place there; nil where it is alone.
   static func beside(_ file: String, _ macros: Macros) -> (forms: [Macros], index: Int)? {
-    guard let forms = together[file],
-      let index = forms.firstIndex(where: { $0.elementsEqual(macros, by: ==) })
-    else { return nil }
-    return (forms, index)
+    for forms in [together, inHalf] {
+      if let forms = forms[file], let index = forms.firstIndex(where: { $0.elementsEqual(macros, by: ==) }) {
+        return (forms, index)
+      }
+    }
+    return nil
   }
 
   /// What the training and inference plans of the default U-Net take, from 256 × 256 on, on a device of class CPU. Views: 0 plain,
@@ -37,6 +39,28 @@ enum ProgramForms {
     },
   ]
 
+  /// What training with activations in 16 bits takes beside: 8 is added to a view.
+  private static let inHalf: [String: [Macros]] = [
+    "conv2d.cl": [
+      convolution(kernel: 1, x0: 10), convolution(kernel: 1, x0: 10, storeDepth: 1),
+      convolution(kernel: 1, x0: 10, storeDepth: 1, yHalf: true), convolution(x0: 0, yHalf: true),
+      convolution(x0: 10, yHalf: true),
+    ]
+      + bottlenecks.flatMap {
+        [convolution(dilation: $0.dilation, width: $0.width, x0: 8), convolution(dilation: $0.dilation, width: $0.width, x0: 12)]
+      },
+    "conv2d_weight_gradient.cl": [
+      weightGradient(kernel: 1, x0: 10, z: 0), weightGradient(kernel: 1, x0: 5, z: 10), weightGradient(x0: 0, z: 12),
+      weightGradient(x0: 8, x1: 10, z: 12), weightGradient(x0: 10, z: 12),
+    ] + bottlenecks.map { weightGradient(dilation: $0.dilation, width: $0.width, x0: 8, z: 12) },
+    "conv2d_winograd.cl": [(8, -1), (8, 10), (10, -1)].flatMap { x0, x1 in
+      [false, true].map { [("X0_MODE", x0), ("X1_MODE", x1)] + halfMacro("Y_HALF", $0) }
+    } + [[("X0_MODE", 12), ("X1_MODE", -1)]],
+    "conv2d_winograd_weight_gradient.cl": [(8, -1, 1), (8, -1, 2), (8, 10, 1), (8, 10, 2), (10, -1, 2)].map {
+      [("X0_MODE", $0.0), ("X1_MODE", $0.1), ("Z_MODE", 12), ("Z_VECTORS", $0.2), ("SQUARES", 128)]
+    },
+  ]
+
   /// Of a bottleneck's convolutions, the widths of tiles for 256, 512 and larger patches. Without dilation 32 columns are
   /// Winograd's.
   private static let bottlenecks = [(1, 16), (1, 64), (2, 16), (2, 32), (2, 64), (4, 16), (4, 32), (4, 64)].map {
@@ -48,9 +72,10 @@ enum ProgramForms {
   }
 
   private static func convolution(
-    kernel: Int = 3, dilation: Int = 1, width: Int = 64, x0: Int, x1: Int = -1, storeDepth: Int = 0
+    kernel: Int = 3, dilation: Int = 1, width: Int = 64, x0: Int, x1: Int = -1, storeDepth: Int = 0, yHalf: Bool = false
   ) -> Macros {
-    tile(kernel, dilation, width) + [("X0_MODE", x0), ("X1_MODE", x1), ("STORE_DEPTH", storeDepth)]
+    tile(kernel, dilation, width) + [("X0_MODE", x0), ("X1_MODE", x1)] + halfMacro("Y_HALF", yHalf)
+      + [("STORE_DEPTH", storeDepth)]
   }
 
   private static func weightGradient(

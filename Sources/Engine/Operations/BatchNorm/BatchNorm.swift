@@ -28,7 +28,11 @@ public struct BatchNorm: Operation {
     try tape.differentiateNorm(node, relu: relu, frozen: false)
   }
 
-  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 4 * io.inputs[0].count, bytes: 4 * io.inputs[0].count) }
+  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+
+  public func cost(_ io: NodeIO) -> Cost {
+    Cost(flops: 4 * io.inputs[0].count, bytes: io.readings[0].bytesPerElement * io.inputs[0].count)
+  }
 
   public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
     device.kind == .openCL ? [ChannelRuns(io.inputs[0]).partialBytes(values: 2)] : []
@@ -41,10 +45,12 @@ public struct BatchNorm: Operation {
     let (table, runningMean, runningVariance) = (context.targets[0], context.targets[1], context.targets[2])
     parallelFor(context.threads) { part in
       for c in share(channels, part, of: context.threads) {
-        let shift = Double(z.data[c * plane])
+        let shift = z.element(c * plane)
         var sum = 0.0
         var squares = 0.0
-        for image in 0..<n { vm_sums(z.data + (image * channels + c) * plane, Int64(plane), shift, &sum, &squares) }
+        for image in 0..<n {
+          vm_sums(z.data, z.half, Int64((image * channels + c) * plane), Int64(plane), shift, &sum, &squares)
+        }
         let mean = shift + sum / count
         let variance = max(0, (squares - sum * sum / count) / count)
         let inverse = 1 / (variance + Double(epsilon)).squareRoot()
@@ -65,7 +71,8 @@ public struct BatchNorm: Operation {
     let z = io.inputs[0]
     let runs = ChannelRuns(z)
     // They mean nothing here: they make one program of this and its gradient.
-    let defines = [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0), ("FROZEN", 0)]
+    let defines =
+      [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0), ("FROZEN", 0)] + halfMacro("Z_HALF", io.readings[0].isHalf)
     return [
       Launch(
         "batch_norm.cl", "batch_norm_partial", defines: defines,

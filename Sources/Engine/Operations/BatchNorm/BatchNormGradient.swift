@@ -18,7 +18,11 @@ public struct BatchNormGradient: Operation {
     return [Shape(1, c, 1, 8), .vector(c), .vector(c)]
   }
 
-  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 5 * io.inputs[0].count, bytes: 8 * io.inputs[0].count) }
+  public func readsHalf(_ input: Int) -> Bool { input == 1 }
+
+  public func cost(_ io: NodeIO) -> Cost {
+    Cost(flops: 5 * io.inputs[0].count, bytes: (4 + io.readings[1].bytesPerElement) * io.inputs[0].count)
+  }
 
   public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
     device.kind == .openCL ? [ChannelRuns(io.inputs[1]).partialBytes(values: 2)] : []
@@ -38,7 +42,7 @@ public struct BatchNormGradient: Operation {
         for image in 0..<n {
           let at = (image * channels + c) * plane
           vm_norm_gradient_sums(
-            g.data + at, z.data + at, Int64(plane), mean, scale, beta, relu ? 1 : 0, &sum, &products)
+            g.data + at, z.data, z.half, Int64(at), Int64(plane), mean, scale, beta, relu ? 1 : 0, &sum, &products)
         }
         let to = out + 8 * c
         to[0] = mean
@@ -58,7 +62,9 @@ public struct BatchNormGradient: Operation {
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
     let z = io.inputs[1]
     let runs = ChannelRuns(z)
-    let defines = [("RELU", relu ? 1 : 0), ("ACCUMULATE", accumulates ? 1 : 0), ("FROZEN", frozen ? 1 : 0)]
+    let defines =
+      [("RELU", relu ? 1 : 0), ("ACCUMULATE", accumulates ? 1 : 0), ("FROZEN", frozen ? 1 : 0)]
+      + halfMacro("Z_HALF", io.readings[1].isHalf)
     return [
       Launch(
         "batch_norm.cl", "batch_norm_gradient_partial", defines: defines,

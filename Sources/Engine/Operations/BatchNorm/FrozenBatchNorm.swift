@@ -15,6 +15,8 @@ public struct FrozenBatchNorm: Operation {
     try tape.differentiateNorm(node, relu: relu, frozen: true)
   }
 
+  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+
   public func cost(_ io: NodeIO) -> Cost { Cost(flops: 4 * io.inputs[1].count, bytes: 20 * io.inputs[1].count) }
 
   public func runOnCPU(_ context: CPUContext) {
@@ -22,8 +24,8 @@ public struct FrozenBatchNorm: Operation {
       CPUContext(
         inputs: Array(context.inputs.dropFirst()), targets: context.targets, scratch: [],
         io: NodeIO(
-          inputs: Array(context.io.inputs.dropFirst()), modes: Array(context.io.modes.dropFirst()),
-          targets: context.io.targets), threads: context.threads))
+          inputs: Array(context.io.inputs.dropFirst()), readings: Array(context.io.readings.dropFirst()),
+          targets: context.io.targets, halfTargets: context.io.halfTargets), threads: context.threads))
   }
 
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {

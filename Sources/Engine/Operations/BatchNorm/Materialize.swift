@@ -1,8 +1,9 @@
 import VectorMath
 
-/// Writes out what a view shows: y = or += view(x).
+/// Writes out what a view shows: y = or += view(x). Also how a value gets into 16 bits, or out of them: x and y are each read and
+/// written as they are stored.
 ///
-/// - Inputs: x through any view. Target: y of the same shape.
+/// - Inputs: x through any view. Target: y of the same shape; in 16 bits it is written, not added to.
 public struct Materialize: Operation {
   public static let name = "materialize"
   public static let readsViews = true
@@ -17,6 +18,9 @@ public struct Materialize: Operation {
     tape.apply(Materialize(accumulates: target.accumulates), [dy], into: target)
   }
 
+  public func readsHalf(_ input: Int) -> Bool { true }
+  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { !accumulates }
+
   /// What is added to is read as well as written.
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 2 * io.inputs[0].count, bytes: io.byteCount + (accumulates ? 4 * io.targets[0].count : 0))
@@ -28,9 +32,13 @@ public struct Materialize: Operation {
     parallelFor(context.threads) { part in
       var operand = x.vector
       for index in share(planes, part, of: context.threads) {
-        vm_load_range(
-          context.targets[0] + index * x.shape.plane, &operand, Int64(index / x.shape.c), Int64(index % x.shape.c), 0,
-          Int64(x.shape.plane), accumulates ? 1 : 0)
+        let (n, c, count) = (Int64(index / x.shape.c), Int64(index % x.shape.c), Int64(x.shape.plane))
+        if context.io.halfTargets[0] {
+          let y = UnsafeMutableRawPointer(context.targets[0]).assumingMemoryBound(to: UInt16.self)
+          vm_store_half_range(y + index * x.shape.plane, &operand, n, c, 0, count)
+        } else {
+          vm_load_range(context.targets[0] + index * x.shape.plane, &operand, n, c, 0, count, accumulates ? 1 : 0)
+        }
       }
     }
   }
@@ -40,7 +48,8 @@ public struct Materialize: Operation {
     return [
       Launch(
         "materialize.cl", "materialize",
-        defines: [("X_MODE", io.modes[0].rawValue), ("ACCUMULATE", accumulates ? 1 : 0)],
+        defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", accumulates ? 1 : 0)]
+          + halfMacro("Y_HALF", io.halfTargets[0]),
         arguments: [("y", .target(0))] + Launch.operand("x", 0) + runs.arguments, runs: runs.global, on: device)
     ]
   }

@@ -64,6 +64,12 @@ public struct Convolution: Operation {
     }
   }
 
+  public func readsHalf(_ input: Int) -> Bool { input < sources }
+
+  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool {
+    device.kind == .openCL && kernels(io, device).allSatisfy(\.writesOnce)
+  }
+
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 2 * io.targets[0].count * io.inputs[sources].c * shape.taps, bytes: io.byteCount)
   }
@@ -106,10 +112,10 @@ public struct Convolution: Operation {
         kernel: shape.kernel, dilation: branch.dilation, padding: branch.padding, images: x.n, inPlane: (x.h, x.w),
         out: io.targets[0],
         sources: (0..<sources).map {
-          .init(input: $0, mode: io.modes[$0], first: 0, used: io.inputs[$0].c, channels: io.inputs[$0].c)
+          .init(input: $0, reading: io.readings[$0], first: 0, used: io.inputs[$0].c, channels: io.inputs[$0].c)
         }, weights: .init(input: sources, row: first, rowLength: io.inputs[sources].c), firstChannel: first,
         channels: branch.channels, bias: hasBias ? (input: sources + 1, first: first, channelsPerElement: 1) : nil,
-        device: device)
+        storesHalf: io.halfTargets[0], device: device)
     }
   }
 }

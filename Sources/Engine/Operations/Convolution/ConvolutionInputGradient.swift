@@ -21,6 +21,8 @@ public struct ConvolutionInputGradient: Operation {
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [input] }
 
+  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 2 * io.inputs[0].count * input.c * shape.taps, bytes: io.byteCount)
   }
@@ -73,7 +75,7 @@ public struct ConvolutionInputGradient: Operation {
       return TileKernel(
         kernel: shape.kernel, dilation: branch.dilation,
         padding: branch.dilation * (shape.kernel - 1) - branch.padding, images: dy.n, inPlane: (dy.h, dy.w), out: input,
-        sources: [.init(input: 0, mode: io.modes[0], first: first, used: branch.channels, channels: dy.c)],
+        sources: [.init(input: 0, reading: io.readings[0], first: first, used: branch.channels, channels: dy.c)],
         weights: .init(
           input: 1, row: first, column: firstChannel, rowLength: io.inputs[1].c, transposed: true),
         channels: input.c, accumulates: accumulates || index > 0, device: device)

@@ -22,6 +22,8 @@ public struct ConvolutionWeightGradient: Operation {
     [Shape(shape.outChannels, channels(inputs), shape.kernel, shape.kernel)]
   }
 
+  public func readsHalf(_ input: Int) -> Bool { true }
+
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 2 * io.inputs[sources].count * channels(io.inputs) * shape.taps, bytes: io.byteCount)
   }
@@ -62,9 +64,10 @@ public struct ConvolutionWeightGradient: Operation {
   ) -> WeightGradientKernel {
     WeightGradientKernel(
       kernel: shape.kernel, dilation: branch.dilation, padding: branch.padding,
-      z: .init(input: sources, mode: io.modes[sources], first: first, used: branch.channels, channels: io.inputs[sources].c),
+      z: .init(
+        input: sources, reading: io.readings[sources], first: first, used: branch.channels, channels: io.inputs[sources].c),
       sources: (0..<sources).map {
-        .init(input: $0, mode: io.modes[$0], first: 0, used: io.inputs[$0].c, channels: io.inputs[$0].c)
+        .init(input: $0, reading: io.readings[$0], first: 0, used: io.inputs[$0].c, channels: io.inputs[$0].c)
       }, images: io.inputs[0].n, inPlane: (io.inputs[0].h, io.inputs[0].w),
       outPlane: (io.inputs[sources].h, io.inputs[sources].w), firstRow: first, scratch: scratch, device: device)
   }

@@ -75,8 +75,8 @@ struct GPUWeightGradient {
         "conv2d_gpu_weight_gradient.cl", "conv2d_gpu_weight_gradient",
         defines: [
           ("K", kernel.kernel), ("DILATION", kernel.dilation), ("WINDOW", window), ("ITEM_O", itemChannels),
-          ("O_TILE", groupChannels), ("X0_MODE", sources[0].mode.rawValue),
-          ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1), ("Z_MODE", kernel.z.mode.rawValue),
+          ("O_TILE", groupChannels), ("X0_MODE", sources[0].reading.code),
+          ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1), ("Z_MODE", kernel.z.reading.code),
           ("C_LANES", lanes), ("ITEM_C", itemInputs), ("TILE_H", height),
         ],
         arguments: kernel.gpuArguments(tiles: tiles, slices: slices, outGroups: outGroups, inGroups: inGroups) + [

@@ -88,8 +88,8 @@ struct MatrixWeightGradient {
       Launch(
         "conv2d_matrix_weight_gradient.cl", "conv2d_matrix_weight_gradient",
         defines: form.defines + [
-          ("K", kernel.kernel), ("DILATION", kernel.dilation), ("WINDOW", window), ("X0_MODE", sources[0].mode.rawValue),
-          ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1), ("Z_MODE", kernel.z.mode.rawValue),
+          ("K", kernel.kernel), ("DILATION", kernel.dilation), ("WINDOW", window), ("X0_MODE", sources[0].reading.code),
+          ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1), ("Z_MODE", kernel.z.reading.code),
           ("M_TILES", outTiles), ("N_TILES", inTiles), ("C_WARPS", inWarps), ("TILE_H", height),
           ("ON_THE_WAY", loads),
         ],

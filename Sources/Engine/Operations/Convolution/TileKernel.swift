@@ -5,7 +5,7 @@ struct TileKernel {
   /// Channels [first, first + used) of an operand with `channels` channels, read through a view.
   struct Source {
     let input: Int
-    let mode: ViewMode
+    let reading: Reading
     let first: Int
     let used: Int
     let channels: Int
@@ -40,6 +40,8 @@ struct TileKernel {
   var accumulates = false
   /// Output channel 4o + 2a + b goes to y[o, 2i + a, 2j + b].
   var storesDepth = false
+  /// The target is stored in 16 bits.
+  var storesHalf = false
   let device: DeviceTraits
 
   var inChannels: Int { sources.reduce(0) { $0 + $1.used } }
@@ -67,6 +69,13 @@ struct TileKernel {
         percent: device.tiles[.winogradPercent])
     else { return nil }
     return Winograd.Tile(plane: plane, channels: inChannels, device: device)
+  }
+
+  /// Whether each element of the target is written once: sums over several chunks of input channels wait in it.
+  var writesOnce: Bool {
+    if accumulates { return false }
+    if device.deviceClass != .cpu { return true }
+    return (winogradTile?.chunk ?? directTile.chunk) >= inChannels
   }
 
   /// Bytes of the packed weights.
@@ -97,16 +106,20 @@ struct TileKernel {
     return [pack, winogradTile.map { winograd($0, scratch) } ?? direct(scratch)]
   }
 
-  private func direct(_ scratch: Int) -> Launch {
+  private var directTile: ConvolutionTile {
     let tiles = device.tiles
     // Tall tiles for narrow planes, so that they hold as many pixels. Products of single pixels need no halo, so that low tiles
     // of many channels cost nothing, and sums wait in y less often.
     let isPointwise = kernel == 1
     let flat = !isPointwise || inChannels <= 64 ? 1 : inChannels <= 128 ? 2 : 4
-    let tile = ConvolutionTile(
+    return ConvolutionTile(
       kernel: kernel, dilation: dilation, channels: min(tiles[.tileChunk] * (isPointwise ? 8 : 1), inChannels),
       budgetBytes: device.tileBudgetBytes(tiles), height: max(2, tiles[.tileHeight] * (plane.w <= 32 ? 2 : 1) / flat),
       width: ConvolutionTile.width(kernel: kernel, plane: plane.w))
+  }
+
+  private func direct(_ scratch: Int) -> Launch {
+    let tile = directTile
     let (grid, arguments) = common(scratch, tileHeight: tile.height, tileWidth: tile.width, chunk: tile.chunk)
     return Launch(
       "conv2d.cl", "conv2d_tile", defines: tile.defines + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
@@ -124,7 +137,9 @@ struct TileKernel {
   }
 
   var modes: [(name: String, value: Int)] {
-    [("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1)]
+    [
+      ("X0_MODE", sources[0].reading.code), ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1),
+    ] + halfMacro("Y_HALF", storesHalf)
   }
 
   /// What the two kernels for CPUs share: the grid, and the arguments up to local memory.

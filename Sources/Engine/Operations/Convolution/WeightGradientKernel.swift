@@ -76,8 +76,8 @@ struct WeightGradientKernel {
     let (group, rows, tile, zBytes) = geometry
     let defines =
       tile.defines + [
-        ("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1),
-        ("Z_MODE", z.mode.rawValue), ("Z_ROWS", rows),
+        ("X0_MODE", sources[0].reading.code), ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1),
+        ("Z_MODE", z.reading.code), ("Z_ROWS", rows),
       ]
     return [
       Launch(

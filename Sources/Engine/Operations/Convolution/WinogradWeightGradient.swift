@@ -69,8 +69,8 @@ struct WinogradWeightGradient {
       Launch(
         "conv2d_winograd_weight_gradient.cl", "conv2d_winograd_weight_gradient_partial",
         defines: [
-          ("X0_MODE", sources[0].mode.rawValue), ("X1_MODE", sources.count > 1 ? sources[1].mode.rawValue : -1),
-          ("Z_MODE", kernel.z.mode.rawValue), ("Z_VECTORS", zLanes / 16), ("SQUARES", squares),
+          ("X0_MODE", sources[0].reading.code), ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1),
+          ("Z_MODE", kernel.z.reading.code), ("Z_VECTORS", zLanes / 16), ("SQUARES", squares),
         ],
         arguments: kernel.arguments(tiles: tiles, slices: slices, height: height, chunk: chunk, group: group) + [
           ("raw", .local(localBytes[0])), ("turn", .local(localBytes[1])), ("z_stage", .local(localBytes[2])),

@@ -48,7 +48,14 @@ public struct GroupNorm: Operation {
       updates: targets.filter(\.accumulates).map(\.value))
   }
 
-  public func cost(_ io: NodeIO) -> Cost { Cost(flops: 6 * io.inputs[0].count, bytes: 8 * io.inputs[0].count) }
+  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { device.kind == .openCL }
+
+  public func cost(_ io: NodeIO) -> Cost {
+    Cost(
+      flops: 6 * io.inputs[0].count,
+      bytes: (io.readings[0].bytesPerElement + (io.halfTargets[0] ? 2 : 4)) * io.inputs[0].count)
+  }
 
   /// z as moments see it: a channel a group of an image.
   func grouped(_ z: Shape) -> Shape { Shape(1, z.n * z.c / channelsPerGroup, channelsPerGroup * z.h, z.w) }
@@ -67,11 +74,10 @@ public struct GroupNorm: Operation {
     parallelFor(context.threads) { part in
       var operand = z.normalized(by: UnsafePointer(table), gradient: nil, relu: relu)
       for group in share(z.shape.n * channels / channelsPerGroup, part, of: context.threads) {
-        let from = z.data + group * count
-        let shift = Double(from[0])
+        let shift = z.element(group * count)
         var sum = 0.0
         var squares = 0.0
-        vm_sums(from, Int64(count), shift, &sum, &squares)
+        vm_sums(z.data, z.half, Int64(group * count), Int64(count), shift, &sum, &squares)
         let mean = shift + sum / Double(count)
         let inverse = 1 / (max(0, (squares - sum * sum / Double(count)) / Double(count)) + Double(epsilon)).squareRoot()
         let rounded = mean - Double(Float(mean))
@@ -94,7 +100,8 @@ public struct GroupNorm: Operation {
     let flat = ChannelRuns(Self.flat(z))
     return [
       Launch(
-        "batch_norm.cl", "batch_norm_partial", arguments: [("partial", .scratch(0)), ("z", .input(0))] + moments.arguments,
+        "batch_norm.cl", "batch_norm_partial", defines: halfMacro("Z_HALF", io.readings[0].isHalf),
+        arguments: [("partial", .scratch(0)), ("z", .input(0))] + moments.arguments,
         runs: moments.global, on: device),
       Launch(
         "group_norm.cl", "group_norm_table",
@@ -105,7 +112,10 @@ public struct GroupNorm: Operation {
         ], global: [z.n * z.c / channelsPerGroup]),
       Launch(
         "materialize.cl", "materialize",
-        defines: [("X_MODE", (relu ? ViewMode.normalizedReLU : .normalized).rawValue), ("ACCUMULATE", 0)],
+        defines: [
+          ("X_MODE", Reading(view: relu ? .normalizedReLU : .normalized, isHalf: io.readings[0].isHalf).code),
+          ("ACCUMULATE", 0),
+        ] + halfMacro("Y_HALF", io.halfTargets[0]),
         arguments: [("y", .target(0)), ("x", .input(0)), ("x_table", .target(1)), ("x_aux", .input(0))] + flat.arguments,
         runs: flat.global, on: device),
     ]
@@ -116,10 +126,11 @@ extension CPUOperand {
   /// This tensor, its images' channels side by side, as the view through a table of a row each: normalised, or with
   /// `gradient` the gradient of that.
   func normalized(by table: UnsafePointer<Float>, gradient: UnsafePointer<Float>?, relu: Bool) -> vm_operand {
-    let mode: ViewMode =
+    let view: ViewMode =
       gradient == nil ? (relu ? .normalizedReLU : .normalized) : (relu ? .normalizedReLUGradient : .normalizedGradient)
     return vm_operand(
-      data: gradient ?? data, table: table, aux: data, mode: Int32(mode.rawValue), channels: Int64(shape.n * shape.c),
+      data: gradient ?? data, table: table, aux: data, mode: Int32(Reading(view: view, isHalf: reading.isHalf).code),
+      channels: Int64(shape.n * shape.c),
       height: Int64(shape.h), width: Int64(shape.w))
   }
 }

@@ -14,7 +14,11 @@ struct GroupNormGradient: Operation {
 
   func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [inputs[1], inputs[3], inputs[3]] }
 
-  func cost(_ io: NodeIO) -> Cost { Cost(flops: 10 * io.inputs[1].count, bytes: 12 * io.inputs[1].count) }
+  func readsHalf(_ input: Int) -> Bool { input == 1 }
+
+  func cost(_ io: NodeIO) -> Cost {
+    Cost(flops: 10 * io.inputs[1].count, bytes: (8 + io.readings[1].bytesPerElement) * io.inputs[1].count)
+  }
 
   /// Places of dz, dγ and dβ among the targets: what is written comes before what is added to.
   private var places: (z: Int, gamma: Int, beta: Int) {
@@ -44,7 +48,7 @@ struct GroupNormGradient: Operation {
           var sum = 0.0
           var product = 0.0
           vm_norm_gradient_sums(
-            g.data + row * plane, z.data + row * plane, Int64(plane), table[4 * row], table[4 * row + 1],
+            g.data + row * plane, z.data, z.half, Int64(row * plane), Int64(plane), table[4 * row], table[4 * row + 1],
             table[4 * row + 2], norm.relu ? 1 : 0, &sum, &product)
           (sums[2 * row], sums[2 * row + 1]) = (Float(sum), Float(product))
           all += Double(gamma[row % channels]) * sum
@@ -77,10 +81,11 @@ struct GroupNormGradient: Operation {
     let z = io.inputs[1]
     let runs = ChannelRuns(GroupNorm.flat(z))
     let relu = norm.relu
-    let mode: ViewMode = relu ? .normalizedReLUGradient : .normalizedGradient
+    let reading = Reading(view: relu ? .normalizedReLUGradient : .normalizedGradient, isHalf: io.readings[1].isHalf)
     return [
       Launch(
-        "batch_norm.cl", "batch_norm_gradient_partial", defines: [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0)],
+        "batch_norm.cl", "batch_norm_gradient_partial",
+        defines: [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0)] + halfMacro("Z_HALF", reading.isHalf),
         arguments: [("partial", .scratch(2)), ("g", .input(0)), ("z", .input(1)), ("table", .input(2))] + runs.arguments,
         runs: runs.global, on: device),
       Launch(
@@ -97,7 +102,7 @@ struct GroupNormGradient: Operation {
           ("channels", .int(z.c)), ("images", .int(z.n)),
         ], global: [z.c]),
       Launch(
-        "materialize.cl", "materialize", defines: [("X_MODE", mode.rawValue), ("ACCUMULATE", accumulates ? 1 : 0)],
+        "materialize.cl", "materialize", defines: [("X_MODE", reading.code), ("ACCUMULATE", accumulates ? 1 : 0)],
         arguments: [("y", .target(places.z)), ("x", .input(0)), ("x_table", .scratch(1)), ("x_aux", .input(1))]
           + runs.arguments, runs: runs.global, on: device),
     ]

@@ -22,6 +22,9 @@ public struct MaxPool: Operation {
     tape.apply(MaxPoolGradient(accumulates: target.accumulates), [node.inputs[0], dy], into: target)
   }
 
+  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { device.kind == .openCL }
+
   public func cost(_ io: NodeIO) -> Cost { Cost(flops: 3 * io.targets[0].count, bytes: io.byteCount) }
 
   public func runOnCPU(_ context: CPUContext) {
@@ -45,7 +48,7 @@ public struct MaxPool: Operation {
       Launch(
         "max_pool.cl", "max_pool_forward",
         // ACCUMULATE means nothing here: it makes one program of this and of the gradient behind a skip connection.
-        defines: [("X_MODE", io.modes[0].rawValue), ("ACCUMULATE", 1)],
+        defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", 1)] + halfMacro("Y_HALF", io.halfTargets[0]),
         arguments: [("y", .target(0))] + Launch.operand("x", 0) + [
           ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),
         ], runs: [y.h, x.c, x.n], on: device, rows: true)
@@ -59,6 +62,8 @@ public struct MaxPoolGradient: Operation {
   let accumulates: Bool
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [inputs[0]] }
+
+  public func readsHalf(_ input: Int) -> Bool { input == 0 }
 
   /// What is added to is read as well as written.
   public func cost(_ io: NodeIO) -> Cost {
@@ -84,7 +89,9 @@ public struct MaxPoolGradient: Operation {
     return [
       Launch(
         "max_pool.cl", "max_pool_backward",
-        defines: [("X_MODE", io.modes[0].rawValue), ("ACCUMULATE", accumulates ? 1 : 0)],
+        // Y_HALF means nothing here: see above.
+        defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", accumulates ? 1 : 0)]
+          + halfMacro("Y_HALF", io.readings[0].isHalf),
         arguments: [("dx", .target(0))] + Launch.operand("x", 0) + [
           ("dy", .input(1)), ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),
         ], runs: [(x.h + 1) / 2, x.c, x.n], on: device, rows: true)
