@@ -7,7 +7,7 @@
 // LINT: -DRELU=1 -DACCUMULATE=1
 // LINT: -DRELU=1 -DFROZEN=1
 // LINT: -DLANES=256 -DWIDTH=4 -DRELU=1
-// LINT: -DZ_HALF=1
+// LINT: -DRELU=1 -DZ_HALF=1
 #include "lanes.clh"
 #ifndef RELU
 #define RELU 0

@@ -64,7 +64,7 @@
 #define PLACES_AT_ONCE ((PLACES + TURNS - 1) / TURNS)
 // Rows of taps whose products are unrolled together. With two parts, rows kept from one tap to another far below take more registers
 // beside the sums than there are.
-#if PARTS == 2 && DILATION > 2
+#if PARTS == 2 && DILATION > (Y_HALF ? 1 : 2)
 #define ROWS_TOGETHER 1
 #else
 #define ROWS_TOGETHER UNROLL
