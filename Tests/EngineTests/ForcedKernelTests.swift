@@ -7,7 +7,7 @@ import Testing
 @Suite(.serialized) struct ForcedKernelTests {
   /// 16 bits are read and written in the same way in every precision: with one of them.
   private func quick(_ precision: Precision) -> [OpCase] {
-    Catalogue.quick.filter { precision == .bf16 || !$0.name.contains("_fp16") }
+    Catalogue.quick.filter { precision == .bf16 || !$0.isHalved }
   }
 
   /// The kernels for GPUs, on whatever is there: one class in full, and one of each other form of its tiles.

@@ -82,8 +82,9 @@ import Testing
       try #require(text.contains(filling.before), "\(file) no longer has the line that the filling goes before")
     }
     // Random cases too: the fault that this is for showed at every width that no vector divides.
-    let all = try Catalogue.matching("convolution/") + Catalogue.fuzz(count: 60, seed: 9)
-    let few = Catalogue.quick + Catalogue.fuzz(count: 40, seed: 9)
+    // What is staged where does not depend on how it is stored.
+    let all = try (Catalogue.matching("convolution/") + Catalogue.fuzz(count: 60, seed: 9)).filter { !$0.isHalved }
+    let few = (Catalogue.quick + Catalogue.fuzz(count: 40, seed: 9)).filter { !$0.isHalved }
     for (forced, cases) in [
       (KernelChoice.cpu, all), (.nvidia, few), (.gpu, few), (.emulated, few), (.amdEmulated, few), (.intelEmulated, few),
     ] {

@@ -37,8 +37,8 @@ float vm_element(const float *x, int half, int64_t at);
 
 /// Adds x[i] - shift and its square, of elements [at, at + count).
 void vm_sums(const float *x, int half, int64_t at, int64_t count, double shift, double *sum, double *squares);
-/// z: elements [at, at + count).
-/// Adds g * f' and g * f' * (z - mean) where f' is 1, or with relu the step of (z - mean) * scale + beta.
+/// Adds g * f' and g * f' * (z - mean), of elements [at, at + count) of z and the first `count` of g, where f' is 1, or with relu the
+/// step of (z - mean) * scale + beta.
 void vm_norm_gradient_sums(const float *g, const float *z, int half, int64_t at, int64_t count, float mean, float scale,
                            float beta, int relu, double *sum, double *products);
 

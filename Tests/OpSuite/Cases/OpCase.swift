@@ -37,6 +37,9 @@ public struct OpCase: Sendable, CustomStringConvertible {
 
   public var description: String { name }
 
+  /// Whether its activations are in 16 bits.
+  public var isHalved: Bool { definition is any StoredInHalf }
+
   /// The same with activations in 16 bits.
   var halved: OpCase { halved(tier: tier) }
 

@@ -28,7 +28,7 @@ public enum GradientCheck {
     // Zeros are where ReLU has no derivative; they belong to its cases.
     if opCase.definition is ReLUCase { return false }
     // The whole case's reference, at inputs that may be ties.
-    if opCase.definition is any StoredInHalf { return false }
+    if opCase.isHalved { return false }
     if let pool = opCase.definition as? MaxPoolCase, pool.ties || pool.view != .plain { return false }
     return opCase.elementCount <= 2000 && opCase.definition.inputs(seed: opCase.seed).contains { $0.needsGradient }
   }
