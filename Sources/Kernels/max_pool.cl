@@ -17,7 +17,7 @@
 #endif
 #define X_HALF view_halves_data(X_MODE)
 
-// Two neighbours of a row, and sixteen, as the view shows them.
+// An element, and sixteen neighbours, as the view shows them.
 INLINE float shown1(view_channel k, const __global float *x, ulong i) { return view1(X_MODE, k, element1(X_HALF, x, i), 0.0f); }
 INLINE float16 shown16(view_channel k, const __global float *x, ulong i) {
   return view16(X_MODE, k, element16(X_HALF, x, i), (float16)0.0f);

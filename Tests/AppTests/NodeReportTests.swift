@@ -225,6 +225,10 @@ import Testing
     #expect(NodeReportCommand.kernels("opencl:0:0", [devices]) == "amd")
     let plan = ReportPlan(program: "/no/glomseg", budget: 100, folder: "/no").sections(device: "opencl:0:0", kernels: "amd")
     #expect(plan.contains { $0.name == "step-256-without-units" && $0.commands.joined().contains("opencl:0:0@amd") })
+    for precision in ["fp32", "bf16"] {
+      let halved = plan.first { $0.name == "step-2048-\(precision)-halved" }?.commands.joined().joined(separator: " ")
+      #expect(halved?.contains("--precision \(precision) --activations fp16") == true)
+    }
   }
 
   /// A GPU is reported on even where it does not pass its self-check, and without its matrix units where those are at fault.

@@ -37,7 +37,7 @@ public struct OperationBenchmark: Sendable {
     operation = type(of: node.operation).name
     value = node.targets.first.map { graph[$0].name } ?? ""
     let inputs = zip(io.inputs, io.readings).map { shape, reading in
-      "\(shape)" + (reading.view == .plain ? "" : ":\(reading.view)") + (reading.isHalf ? ":fp16" : "")
+      reading.view == .plain ? "\(shape)" : "\(shape):\(reading.view)"
     }
     shapes = inputs.joined(separator: " ") + " -> " + io.targets.map { "\($0)" }.joined(separator: " ")
     cost = node.operation.cost(io)

@@ -106,6 +106,8 @@ struct CaseBuilder {
   private(set) var layout = StateLayout()
   private(set) var sources: [(value: ValueID, input: CaseInput)] = []
   private(set) var outputs: [(name: String, value: ValueID)] = []
+  /// Names of the outputs that were rounded to 16 bits.
+  private(set) var halvedOutputs: Set<String> = []
   /// Inputs that are read in 16 bits, by way of a copy; then what operations give is stored in 16 bits as well.
   var halved: Set<String> = []
   private let inputs: [String: CaseInput]
@@ -144,7 +146,10 @@ struct CaseBuilder {
   mutating func output(_ name: String, _ value: ValueID) throws(EngineError) {
     var stored = value
     let isResult = graph.phase == .forward && graph[value].residence.isArena
-    if isResult, !halved.isEmpty { graph.halve(value) }
+    if isResult, !halved.isEmpty {
+      graph.halve(value)
+      halvedOutputs.insert(name)
+    }
     if graph[value].residence.isView || graph[value].storage == .float16 {
       stored = try graph.apply(Materialize(), [value], named: name, differentiable: false)[0]
     }

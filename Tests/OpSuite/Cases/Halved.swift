@@ -28,9 +28,7 @@ struct Halved<Whole: CaseDefinition>: StoredInHalf {
   func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] { whole.reference(inputs, step) }
 
   func accuracy(_ result: String, _ inputs: [String: Tensor64]) -> Accuracy {
-    var accuracy = whole.accuracy(result, inputs)
-    accuracy.isHalved = !result.hasPrefix("grad_")
-    return accuracy
+    whole.accuracy(result, inputs)
   }
 }
 

@@ -59,7 +59,7 @@ public struct GoldenRunner {
     func run(
       _ definition: any CaseDefinition, _ inputs: [CaseInput], _ rename: (String, Int) -> String = { name, _ in name }
     ) throws -> [String: Tensor64] {
-      let (steps, damage) = try CaseRunner.outputs(of: definition, inputs, on: backend)
+      let (steps, _, damage) = try CaseRunner.outputs(of: definition, inputs, on: backend)
       problems += damage
       var named: [String: Tensor64] = [:]
       for (step, outputs) in steps.enumerated() {

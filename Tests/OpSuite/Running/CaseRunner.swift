@@ -18,7 +18,7 @@ public enum CaseRunner {
       let inputs = opCase.definition.inputs(seed: opCase.seed)
       let runs = try outputs(of: opCase.definition, inputs, on: backend)
       result.problems += runs.problems
-      compare(runs.values, opCase, inputs, backend.traits.arithmetic, &result)
+      compare(runs.values, halved: runs.halved, opCase, inputs, backend.traits.arithmetic, &result)
     } catch {
       if case .memory = error, opCase.tier == .large { result.skipReason = error.description }
       result.problems.append(error.description)
@@ -28,7 +28,7 @@ public enum CaseRunner {
   }
 
   private static func compare(
-    _ values: [[String: [Float]]], _ opCase: OpCase, _ inputs: [CaseInput], _ arithmetic: Precision,
+    _ values: [[String: [Float]]], halved: Set<String>, _ opCase: OpCase, _ inputs: [CaseInput], _ arithmetic: Precision,
     _ result: inout CaseResult
   ) {
     let tensors = byName(inputs)
@@ -39,7 +39,8 @@ public enum CaseRunner {
       }
       for name in want.keys.sorted() {
         guard let want = want[name], let got = got[name] else { continue }
-        let accuracy = opCase.definition.accuracy(name, tensors)
+        var accuracy = opCase.definition.accuracy(name, tensors)
+        accuracy.isHalved = halved.contains(name)
         let label = values.count == 1 ? name : "\(name) after step \(step + 1)"
         if let bound = ErrorBound.ofNorm(accuracy, constant: opCase.tolerance, arithmetic: arithmetic) {
           result.tensors.append(TensorResult(label, got: got, want: want, boundOfNorm: bound))
@@ -52,10 +53,10 @@ public enum CaseRunner {
     }
   }
 
-  /// A definition's outputs by step and name, and what was wrong beside their values.
+  /// A definition's outputs by step and name, which of them were rounded to 16 bits, and what was wrong beside their values.
   static func outputs(
     of definition: any CaseDefinition, _ inputs: [CaseInput], on backend: any Backend
-  ) throws(EngineError) -> (values: [[String: [Float]]], problems: [String]) {
+  ) throws(EngineError) -> (values: [[String: [Float]]], halved: Set<String>, problems: [String]) {
     var builder = CaseBuilder(inputs)
     try definition.build(&builder)
     let alignment = max(64, backend.traits.alignmentBytes)
@@ -67,7 +68,7 @@ public enum CaseRunner {
       first = try apart.go(steps: definition.steps)
       problems = try apart.findDamage()
       // Without the bands the next run could damage the process.
-      if let first, !problems.isEmpty { return (first, problems) }
+      if let first, !problems.isEmpty { return (first, builder.halvedOutputs, problems) }
     }
     let shared = try Run(builder, on: backend, guardBytes: 0, pattern: untouched)
     let second = try shared.go(steps: definition.steps)
@@ -76,7 +77,7 @@ public enum CaseRunner {
     if let first, let difference = differences(first, second) {
       problems.append("a plan that shares memory and one that doesn't differ in \(difference)")
     }
-    return (second, problems)
+    return (second, builder.halvedOutputs, problems)
   }
 
   /// The first element whose bytes differ.

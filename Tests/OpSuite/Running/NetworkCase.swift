@@ -14,7 +14,7 @@ public struct NetworkCase: Sendable {
   public static let operation = "network"
   public static let tensorBound = 1e-4
   public static let lossBound = 1e-3
-  /// With activations in 16 bits both round to the same numbers, but for a few per thousand that lie in the middle between two to
+  /// With activations in 16 bits both round to the same numbers, but for the few that lie in the middle between two to
   /// within fp32's error: they count like operands that are rounded to this.
   static let halvesRoundoff = 0x1p-12
   /// The first step has to keep this far from where gradients jump, as part of a layer's size: layers of fp32 were seen to
