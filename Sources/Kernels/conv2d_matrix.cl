@@ -11,24 +11,32 @@
 // words apart modulo 32: the words and pixels that 32 items load are in 32 banks. Weights are read as they were packed, a vector
 // an item, through the first-level cache, which groups on one unit share.
 //
-// Sums stay in registers over all input channels, each element of y is written once. The patch cannot be copied by cp.async:
-// its elements pass a view and are rounded on their way. While one group stages, others on the unit multiply.
+// Sums stay in registers over all input channels, each element of y is written once.
 //
-// Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; ON_THE_WAY; PLANE words of a plane of the patch;
-// STORE_DEPTH as in conv2d.cl; Y_HALF as in conv2d_gpu.cl.
-// packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column].
+// AHEAD: while the taps of one stage are multiplied, the next stage's elements are copied into local memory as they are (copy_word: in
+// no register on NVIDIA's), each item's into places of its own; there it takes them from, through the view and rounded, when everyone has
+// read the last patch. So nobody else's copies need be waited for. Without: an item waits for its elements while other groups on
+// the unit multiply.
+//
+// Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; ON_THE_WAY; AHEAD 0 or 1; PLANE words of a
+// plane of the patch; STORE_DEPTH as in conv2d.cl; Y_HALF as in conv2d_gpu.cl.
+// packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column], and with AHEAD [word / 4][number][place][tensor][item]
+// behind it.
 // LINT: -DX1_MODE=2 -DELEMENT=1
 // LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
 // LINT: -DX0_MODE=4 -DM_TILES=1 -DWARPS_O=1 -DWARPS_X=4 -DDILATION=4 -DPARTS=2
 // LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1
 // LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
+// LINT: -DAHEAD=1 -DX0_MODE=12
+// LINT: -DMATRIX=1 -DX0_MODE=10 -DX1_MODE=0 -DELEMENT=1 -DAHEAD=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DX0_MODE=4 -DELEMENT=2
 // LINT: -DLAYOUT=4 -DX0_MODE=4 -DELEMENT=1
 // LINT: -DLAYOUT=3 -DX0_MODE=4 -DN_TILES=2 -DELEMENT=1
 // LINT: -DMATRIX=3 -DX1_MODE=2 -DN_TILES=2 -DPARTS=2 -target spir64
 #include "conv2d_gpu.clh"
 #include "matrix.clh"
+#include "conv2d_ahead.clh"
 #ifndef M_TILES
 #define M_TILES 2
 #endif
@@ -40,6 +48,9 @@
 #endif
 #ifndef WARPS_X
 #define WARPS_X 2
+#endif
+#ifndef AHEAD
+#define AHEAD 0
 #endif
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
@@ -69,9 +80,28 @@
 #else
 #define ROWS_TOGETHER UNROLL
 #endif
+// Tensors of an element that is copied: its view's second is one.
+#define TENSORS (view_needs_aux(X0_MODE) || (X1_MODE >= 0 && view_needs_aux(X1_MODE)) ? 2 : 1)
+#define COPIED(word, v, place) (copied + ((((word) >> 2) * VALUES + (v)) * PLACES + (place)) * TENSORS * MATRIX_ITEMS)
+// Stages of the same channels: each tap's, where the window is one.
+#define WINDOWS (WINDOW == K ? 1 : TAPS)
+#if WINDOW != K && WINDOW != 1
+#error "a window is the kernel's or one tap's"
+#endif
 #ifndef PLANE
 #define PLANE ((PATCH_H * PATCH_W + 31 - COLUMNS) / 32 * 32 + COLUMNS)
 #endif
+
+// Where an item's elements of the patch for a tap are, or for all taps, of which the tile's first reads row y_begin, column x_begin.
+INLINE void find_places(int *places, int lane, int y_begin, int x_begin, int tap, int in_height, int in_width) {
+  int row = tap / K;
+  y_begin += row * DILATION, x_begin += (tap - row * K) * DILATION;
+#pragma unroll UNROLL
+  for (int k = 0; k < PLACES; k++) {
+    int e = lane + k * MATRIX_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
+    places[k] = X_PLACE(y_begin + i, x_begin + j);
+  }
+}
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
 __kernel void conv2d_matrix_tile(__global float *restrict y, const __global float *restrict x0,
@@ -113,89 +143,111 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
   int last_tile = (out_channels - 1) / 16 - o_warp / 16;
   const __local uint *in = patch + B_WORD(lane, 0) * PLANE + warp_y * N_TILES * PATCH_W + warp_x * COLUMNS + B_COLUMN(lane);
 
-  for (int s_begin = 0; s_begin < steps; s_begin += chunk) {
-    int s_count = min(chunk, steps - s_begin);
-    for (int p = 0; p < K; p += WINDOW) {
-      for (int q = 0; q < K; q += WINDOW) {
-        // Everyone has read the last patch.
-        barrier(CLK_LOCAL_MEM_FENCE);
-        int y_begin = tile_y - pad_y + p * DILATION, x_begin = tile_x - pad_x + q * DILATION;
-        int places[PLACES];
+#if AHEAD
+  __local uint *copied = patch + chunk * PARTS * 8 * PLANE + item;
+#endif
+  int stages = (steps + chunk - 1) / chunk * WINDOWS;
+#pragma unroll 1
+  for (int t = -AHEAD; t < stages; t++) {
+    // A stage before the first has no steps: it only asks for the first's elements.
+    int round = t / WINDOWS, s_begin = round * chunk, s_count = t < 0 ? 0 : min(chunk, steps - s_begin);
+    int tap = t - round * WINDOWS;
+    int places[PLACES];
+    find_places(places, lane, tile_y - pad_y, tile_x - pad_x, tap, in_height, in_width);
+#if AHEAD
+    copies_wait();
+#endif
+    // Everyone has read the last patch.
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int w = warp; w < 8 * s_count; w += 4 * AT_ONCE) {
 #pragma unroll UNROLL
-        for (int k = 0; k < PLACES; k++) {
-          int e = lane + k * MATRIX_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
-          places[k] = X_PLACE(y_begin + i, x_begin + j);
-        }
-        for (int w = warp; w < 8 * s_count; w += 4 * AT_ONCE) {
+      for (int k_begin = 0; k_begin < PLACES; k_begin += PLACES_AT_ONCE) {
+        channel from[AT_ONCE][VALUES];
+        float data[AT_ONCE][VALUES][PLACES_AT_ONCE], aux[AT_ONCE][VALUES][PLACES_AT_ONCE];
 #pragma unroll UNROLL
-          for (int k_begin = 0; k_begin < PLACES; k_begin += PLACES_AT_ONCE) {
-            channel from[AT_ONCE][VALUES];
-            float data[AT_ONCE][VALUES][PLACES_AT_ONCE], aux[AT_ONCE][VALUES][PLACES_AT_ONCE];
+        for (int m = 0; m < AT_ONCE; m++)
 #pragma unroll UNROLL
-            for (int m = 0; m < AT_ONCE; m++)
+          for (int v = 0; v < VALUES; v++) {
+            // Beyond the last channel the last is read: its weights there are zero.
+            int c = min(s_begin * MATRIX_K + (w + 4 * m) * VALUES + v, in_channels - 1);
+            X_FIND(from[m][v], n, c)
 #pragma unroll UNROLL
-              for (int v = 0; v < VALUES; v++) {
-                // Beyond the last channel the last is read: its weights there are zero.
-                int c = min(s_begin * MATRIX_K + (w + 4 * m) * VALUES + v, in_channels - 1);
-                X_FIND(from[m][v], n, c)
+            for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+#if AHEAD
+              const __local uint *at = COPIED(w + 4 * m, v, k_begin + k);
+              data[m][v][k] = X_COPIED_DATA(from[m][v], c, places[k_begin + k], at);
+              aux[m][v][k] = X_COPIED_AUX(from[m][v], c, places[k_begin + k], at, MATRIX_ITEMS);
+#else
+              data[m][v][k] = X_DATA(from[m][v], c, places[k_begin + k], 0);
+              aux[m][v][k] = X_AUX(from[m][v], c, places[k_begin + k], 0);
+#endif
+            }
+          }
 #pragma unroll UNROLL
-                for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
-                  data[m][v][k] = X_DATA(from[m][v], c, places[k_begin + k], 0);
-                  aux[m][v][k] = X_AUX(from[m][v], c, places[k_begin + k], 0);
-                }
-              }
+        for (int m = 0; m < AT_ONCE; m++) {
+          int c = s_begin * MATRIX_K + (w + 4 * m) * VALUES;
+          __local uint *to = patch + (((w + 4 * m) >> 3) * PARTS * 8 + ((w + 4 * m) & 7)) * PLANE;
 #pragma unroll UNROLL
-            for (int m = 0; m < AT_ONCE; m++) {
-              int c = s_begin * MATRIX_K + (w + 4 * m) * VALUES;
-              __local uint *to = patch + (((w + 4 * m) >> 3) * PARTS * 8 + ((w + 4 * m) & 7)) * PLANE;
+          for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+            float value[VALUES];
 #pragma unroll UNROLL
-              for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
-                float value[VALUES];
-#pragma unroll UNROLL
-                for (int v = 0; v < VALUES; v++) {
-                  value[v] = X_VIEW(from[m][v], c + v, data[m][v][k], aux[m][v][k]);
-                  if (places[k_begin + k] < 0) value[v] = 0.0f;
-                }
-                int e = lane + (k_begin + k) * MATRIX_LANES;
-                uint2 words = to_words(value[0], value[VALUES - 1]);
-                if (e < PATCH_H * PATCH_W) {
-                  to[e] = words.s0;
-                  if (PARTS == 2) to[8 * PLANE + e] = words.s1;
-                }
-              }
+            for (int v = 0; v < VALUES; v++) {
+              value[v] = X_VIEW(from[m][v], c + v, data[m][v][k], aux[m][v][k]);
+              if (places[k_begin + k] < 0) value[v] = 0.0f;
+            }
+            int e = lane + (k_begin + k) * MATRIX_LANES;
+            uint2 words = to_words(value[0], value[VALUES - 1]);
+            if (e < PATCH_H * PATCH_W) {
+              to[e] = words.s0;
+              if (PARTS == 2) to[8 * PLANE + e] = words.s1;
             }
           }
         }
-        barrier(CLK_LOCAL_MEM_FENCE);
+      }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
 
-        for (int s = 0; s < s_count; s++) {
-          const __global matrix_a *weights = from + (ulong)((s_begin + s) * TAPS + p * K + q) * PARTS * MATRIX_LANES;
-          const __local uint *pixels = in + s * PARTS * 8 * PLANE;
+#if AHEAD
+    int next_round = (t + 1) / WINDOWS, next_begin = next_round * chunk;
+    int next_count = t + 1 < stages ? min(chunk, steps - next_begin) : 0;
+    find_places(places, lane, tile_y - pad_y, tile_x - pad_x, t + 1 - next_round * WINDOWS, in_height, in_width);
+    for (int w = warp; w < 8 * next_count; w += 4)
+#pragma unroll UNROLL
+      for (int v = 0; v < VALUES; v++) {
+        int c = min(next_begin * MATRIX_K + w * VALUES + v, in_channels - 1);
+        channel from;
+        X_FIND(from, n, c)
+#pragma unroll UNROLL
+        for (int k = 0; k < PLACES; k++) X_COPY(from, c, places[k], COPIED(w, v, k), MATRIX_ITEMS)
+      }
+#endif
+
+    for (int s = 0; s < s_count; s++) {
+      const __global matrix_a *weights = from + (ulong)((s_begin + s) * TAPS + tap) * PARTS * MATRIX_LANES;
+      const __local uint *pixels = in + s * PARTS * 8 * PLANE;
 #pragma unroll 1
-          for (int b = 0; b < WINDOW; b++) {
+      for (int b = 0; b < WINDOW; b++) {
 #pragma unroll ROWS_TOGETHER
-            for (int a = 0; a < WINDOW; a++) {
-              matrix_a w[M_TILES][PARTS];
+        for (int a = 0; a < WINDOW; a++) {
+          matrix_a w[M_TILES][PARTS];
 #pragma unroll
-              for (int m = 0; m < M_TILES; m++)
+          for (int m = 0; m < M_TILES; m++)
 #pragma unroll
-                for (int part = 0; part < PARTS; part++)
-                  w[m][part] = weights[(ulong)min(m, last_tile) * tile_step + ((a * K + b) * PARTS + part) * MATRIX_LANES];
+            for (int part = 0; part < PARTS; part++)
+              w[m][part] = weights[(ulong)min(m, last_tile) * tile_step + ((a * K + b) * PARTS + part) * MATRIX_LANES];
 #pragma unroll UNROLL
-              for (int i = 0; i < N_TILES; i++) {
-                const __local uint *at = pixels + (i + a * DILATION) * PATCH_W + b * DILATION;
-                matrix_b x[PARTS];
+          for (int i = 0; i < N_TILES; i++) {
+            const __local uint *at = pixels + (i + a * DILATION) * PATCH_W + b * DILATION;
+            matrix_b x[PARTS];
 #pragma unroll
-                for (int part = 0; part < PARTS; part++) {
-                  uint words[B_COUNT];
+            for (int part = 0; part < PARTS; part++) {
+              uint words[B_COUNT];
 #pragma unroll
-                  for (int r = 0; r < B_COUNT; r++) words[r] = at[(part * 8 + B_WORD(0, r)) * PLANE];
-                  x[part] = B_OF(words);
-                }
-#pragma unroll UNROLL
-                for (int m = 0; m < M_TILES; m++) MATRIX_ADD(sums[m][i], w[m], x)
-              }
+              for (int r = 0; r < B_COUNT; r++) words[r] = at[(part * 8 + B_WORD(0, r)) * PLANE];
+              x[part] = B_OF(words);
             }
+#pragma unroll UNROLL
+            for (int m = 0; m < M_TILES; m++) MATRIX_ADD(sums[m][i], w[m], x)
           }
         }
       }

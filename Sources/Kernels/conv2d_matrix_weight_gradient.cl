@@ -12,14 +12,17 @@
 // loads. Channels are 32 / COLUMNS words apart modulo 32: the channels and words that 32 items load are in 32 banks.
 //
 // Macros: those of conv2d_gpu.clh and matrix.clh; Z_MODE view of dz; M_TILES, N_TILES, C_WARPS; TILE_H, a
-// multiple of SHARES; ON_THE_WAY elements that an item asks for at a time, at most.
-// z_stage: [part][output channel][pixel]; x_stage: [part][input channel][row][column].
+// multiple of SHARES; Z_RUN 4 where rows of dz are a multiple of four numbers and next to one another, so that an item loads four at a
+// time, else 1; ON_THE_WAY elements that an item asks for at a time, at most.
+// z_fours: [part][output channel][pixel]; x_stage: [part][input channel][row][column].
 // LINT: -DX1_MODE=2 -DZ_MODE=4
 // LINT: -DX0_MODE=10 -DX1_MODE=0 -DZ_MODE=12
+// LINT: -DZ_MODE=12 -DZ_RUN=4 -DELEMENT=1
 // LINT: -DK=1 -DX0_MODE=5 -DZ_MODE=2 -DN_TILES=4 -DELEMENT=1
 // LINT: -DK=5 -DWINDOW=1 -DPARTS=2 -DC_WARPS=2
 // LINT: -DMATRIX=1 -DZ_MODE=4 -DPARTS=2 -target nvptx64
-// LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
+// LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -DLDMATRIX=1 -target nvptx64
+// LINT: -DLDMATRIX=1
 // LINT: -DLAYOUT=2 -DZ_MODE=4 -DELEMENT=2
 // LINT: -DLAYOUT=4 -DZ_MODE=4 -DM_TILES=2 -DELEMENT=1
 // LINT: -DLAYOUT=3 -DZ_MODE=4 -DWINDOW=1 -DPARTS=2
@@ -41,6 +44,9 @@
 #ifndef TILE_H
 #define TILE_H 2
 #endif
+#ifndef Z_RUN
+#define Z_RUN 1
+#endif
 
 #define TILE_W 16
 #define O_TILE (16 * M_TILES)
@@ -56,7 +62,11 @@
 #define X_PLANE ((PATCH_H * PATCH_W + 31 - APART) / 32 * 32 + APART)
 // Elements of a tile's channel that an item stages, and channels that a warp asks for at a time: what is on its way takes registers
 // beside the sums.
-#define Z_PLACES ((PIXELS + MATRIX_LANES - 1) / MATRIX_LANES)
+#define Z_RUNS (PIXELS / Z_RUN)
+#define Z_PLACES ((Z_RUNS + MATRIX_LANES - 1) / MATRIX_LANES)
+// Channels of dz whose runs a warp's items take side by side.
+#define Z_BESIDE (Z_RUNS < MATRIX_LANES ? MATRIX_LANES / Z_RUNS : 1)
+#define Z_TURNS ((O_TILE / 4 + Z_BESIDE - 1) / Z_BESIDE)
 #define X_PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
 #ifndef ON_THE_WAY
 #define ON_THE_WAY 24
@@ -66,7 +76,7 @@
    : 4 * (loads) <= ON_THE_WAY && (channels) % 4 == 0 ? 4 \
    : 2 * (loads) <= ON_THE_WAY && (channels) % 2 == 0 ? 2 \
                                                       : 1)
-#define Z_AT_ONCE CHANNELS_AT_ONCE(VALUES *Z_PLACES *(VIEW_OF_MODE(Z_MODE) >= VIEW_NORMALIZED_GRADIENT ? 2 : 1), O_TILE / 4)
+#define Z_AT_ONCE CHANNELS_AT_ONCE(VALUES *Z_PLACES *Z_RUN *(VIEW_OF_MODE(Z_MODE) >= VIEW_NORMALIZED_GRADIENT ? 2 : 1), Z_TURNS)
 #define X_AT_ONCE CHANNELS_AT_ONCE(VALUES *X_PLACES, C_TILE / 4)
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
@@ -76,7 +86,7 @@ __kernel void conv2d_matrix_weight_gradient(
     const __global float *restrict x0_aux, const __global float *restrict x1, const __global float *restrict x1_table,
     const __global float *restrict x1_aux, int z_first, int z_used, int z_channels, int x0_first, int x0_used,
     int x0_channels, int x1_channels, int in_height, int in_width, int out_height, int out_width, int pad_y, int pad_x,
-    int tiles, int slices, int o_groups, int c_groups, __local uint *restrict z_stage, __local uint *restrict x_stage) {
+    int tiles, int slices, int o_groups, int c_groups, __local uint4 *restrict z_fours, __local uint *restrict x_stage) {
   MATRIX_MEMORY
   int item = get_local_id(0), lane = item & (MATRIX_LANES - 1), warp = item / MATRIX_LANES;
   int c_warp = warp & (C_WARPS - 1), share = warp / C_WARPS;
@@ -99,7 +109,9 @@ __kernel void conv2d_matrix_weight_gradient(
 #pragma unroll UNROLL
       for (int m = 0; m < M_TILES; m++) sums[n][t][m] = (matrix_c)0.0f;
 
-  const __local uint *z_from = z_stage + A_ROW(lane, 0) * Z_PLANE + A_WORD(lane, 0);
+  __local uint *z_stage = (__local uint *)z_fours;
+  int z_from = A_FROM(lane, Z_PLANE);
+  int z_lane = Z_BESIDE > 1 ? lane & (Z_RUNS - 1) : lane, z_beside = Z_BESIDE > 1 ? lane / Z_RUNS : 0;
   const __local uint *x_from = x_stage + (c_warp * C_WARP + B_COLUMN(lane)) * X_PLANE + B_WORD(lane, 0);
 
   for (int tile = first; tile < last; tile += VALUES) {
@@ -113,7 +125,7 @@ __kernel void conv2d_matrix_weight_gradient(
       int tile_x = (at - tile_row * tiles_x) * TILE_W, tile_y = (tile_row - image[v] * tiles_y) * TILE_H;
 #pragma unroll UNROLL
       for (int k = 0; k < Z_PLACES; k++) {
-        int e = lane + k * MATRIX_LANES;
+        int e = (z_lane + k * MATRIX_LANES) * Z_RUN;
         z_places[v][k] = there ? channel_place(Z_MODE, tile_y + e / TILE_W, tile_x + e % TILE_W, out_height, out_width) : -1;
       }
 #pragma unroll UNROLL
@@ -127,42 +139,62 @@ __kernel void conv2d_matrix_weight_gradient(
     barrier(CLK_LOCAL_MEM_FENCE);
     ulong z_plane = (ulong)out_height * out_width, x_plane = (ulong)in_height * in_width;
 #pragma unroll 1
-    for (int o = warp; o < O_TILE; o += 4 * Z_AT_ONCE) {
+    for (int turn = 0; turn < Z_TURNS; turn += Z_AT_ONCE) {
       channel from[Z_AT_ONCE];
-      float data[Z_AT_ONCE][VALUES][Z_PLACES], aux[Z_AT_ONCE][VALUES][Z_PLACES];
+      float data[Z_AT_ONCE][VALUES][Z_PLACES][Z_RUN], aux[Z_AT_ONCE][VALUES][Z_PLACES][Z_RUN];
 #pragma unroll UNROLL
       for (int m = 0; m < Z_AT_ONCE; m++) {
         // Beyond the last channel the last is read: those sums are not written.
-        int c = min(o_begin + o + 4 * m, z_used - 1);
+        int c = min(o_begin + warp + 4 * ((turn + m) * Z_BESIDE + z_beside), z_used - 1);
         channel_find(&from[m], Z_MODE, z, z_table, z_aux, image[0], z_first + c, z_channels, z_plane, out_width);
 #pragma unroll UNROLL
         for (int v = 0; v < VALUES; v++) {
           ulong beyond = (ulong)(image[v] - image[0]) * z_channels * z_plane;
 #pragma unroll UNROLL
           for (int k = 0; k < Z_PLACES; k++) {
-            data[m][v][k] = channel_data(Z_MODE, &from[m], z_places[v][k], beyond);
-            aux[m][v][k] = channel_aux(Z_MODE, &from[m], z_places[v][k], beyond);
+#if Z_RUN == 4
+            channel_data4(Z_MODE, &from[m], z_places[v][k], beyond, data[m][v][k]);
+            channel_aux4(Z_MODE, &from[m], z_places[v][k], beyond, aux[m][v][k]);
+#else
+            data[m][v][k][0] = channel_data(Z_MODE, &from[m], z_places[v][k], beyond);
+            aux[m][v][k][0] = channel_aux(Z_MODE, &from[m], z_places[v][k], beyond);
+#endif
           }
         }
       }
 #pragma unroll UNROLL
-      for (int m = 0; m < Z_AT_ONCE; m++)
+      for (int m = 0; m < Z_AT_ONCE; m++) {
+        int o = warp + 4 * ((turn + m) * Z_BESIDE + z_beside);
 #pragma unroll UNROLL
         for (int k = 0; k < Z_PLACES; k++) {
-          int e = lane + k * MATRIX_LANES;
-          float value[VALUES];
+          int e = (z_lane + k * MATRIX_LANES) * Z_RUN;
+          uint words[2][Z_RUN];
 #pragma unroll UNROLL
-          for (int v = 0; v < VALUES; v++) {
-            value[v] = view1(Z_MODE, from[m].view, data[m][v][k], aux[m][v][k]);
-            if (z_places[v][k] < 0) value[v] = 0.0f;
+          for (int l = 0; l < Z_RUN; l++) {
+            float value[VALUES];
+#pragma unroll UNROLL
+            for (int v = 0; v < VALUES; v++) {
+              value[v] = view1(Z_MODE, from[m].view, data[m][v][k][l], aux[m][v][k][l]);
+              if (z_places[v][k] < 0) value[v] = 0.0f;
+            }
+            uint2 both = to_words(value[0], value[VALUES - 1]);
+            words[0][l] = both.s0, words[1][l] = both.s1;
           }
-          uint2 words = to_words(value[0], value[VALUES - 1]);
-          __local uint *to = z_stage + (o + 4 * m) * Z_PLANE + e;
-          if (e < PIXELS) {
-            to[0] = words.s0;
-            if (PARTS == 2) to[O_TILE * Z_PLANE] = words.s1;
+          // Beyond a group's last channel, and a tile's last pixel, there are items without work.
+          if (e < PIXELS && o < O_TILE) {
+#pragma unroll
+            for (int part = 0; part < PARTS; part++) {
+              __local uint *to = z_stage + (part * O_TILE + o) * Z_PLANE + e;
+#if Z_RUN == 4 && APART % 4 == 0
+              *(__local uint4 *)to = (uint4)(words[part][0], words[part][1], words[part][2], words[part][3]);
+#else
+#pragma unroll
+              for (int l = 0; l < Z_RUN; l++) to[l] = words[part][l];
+#endif
+            }
           }
         }
+      }
     }
 #pragma unroll 1
     for (int c_first = warp; c_first < C_TILE; c_first += 4 * X_AT_ONCE) {
@@ -214,13 +246,8 @@ __kernel void conv2d_matrix_weight_gradient(
 #pragma unroll
         for (int m = 0; m < M_TILES; m++)
 #pragma unroll
-          for (int part = 0; part < PARTS; part++) {
-            const __local uint *at = z_from + (part * O_TILE + 16 * m) * Z_PLANE + i * TILE_W + j;
-            uint words[A_COUNT];
-#pragma unroll
-            for (int r = 0; r < A_COUNT; r++) words[r] = at[A_ROW(0, r) * Z_PLANE + A_WORD(0, r)];
-            dz[m][part] = A_OF(words);
-          }
+          for (int part = 0; part < PARTS; part++)
+            A_LOAD(dz[m][part], z_stage, z_from + (part * O_TILE + 16 * m) * Z_PLANE + i * TILE_W + j, Z_PLANE)
 #pragma unroll UNROLL
         for (int n = 0; n < N_TILES; n++)
 #pragma unroll UNROLL

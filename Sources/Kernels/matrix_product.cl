@@ -1,7 +1,9 @@
 // matrix_product: y = a b for a (16, k), b (k, 16), y (16, 16), all row by row, by fragments of a device's matrix units; k is a
 // multiple of 16. What a probe runs before anything relies on those units. One work-group; its four units compute the same.
-// Macros: those of matrix.clh.
+// Macros: those of matrix.clh; AHEAD 1: what b's words are made of goes through local memory by copy_word; LDMATRIX 1: a's words do, too.
 // LINT:
+// LINT: -DMATRIX=1 -DAHEAD=1 -DLDMATRIX=1 -target nvptx64
+// LINT: -DAHEAD=1 -DLDMATRIX=1 -DPARTS=2
 // LINT: -DELEMENT=1 -DPARTS=2
 // LINT: -DMATRIX=1 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DELEMENT=1 -target nvptx64
@@ -12,32 +14,72 @@
 // LINT: -DLAYOUT=3 -DELEMENT=1 -DPARTS=2
 // LINT: -DMATRIX=3 -DPARTS=2 -target spir64
 #include "matrix.clh"
+#ifndef AHEAD
+#define AHEAD 0
+#endif
+// Words from one row of a to the next in local memory.
+#define A_APART 12
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
 __kernel void matrix_product_probe(__global float *restrict y, const __global float *restrict a, const __global float *restrict b,
                                    int k) {
   MATRIX_MEMORY
+#if AHEAD
+  __local uint copied[MATRIX_K * 16];
+#endif
+#if LDMATRIX
+  __local uint4 a_fours[PARTS * 16 * A_APART / 4];
+  __local uint *a_rows = (__local uint *)a_fours;
+#endif
   int item = get_local_id(0), lane = item & (MATRIX_LANES - 1);
 #pragma unroll 1
   for (int first = 0; first < 16; first += COLUMNS) {
     matrix_c sum = (matrix_c)0.0f;
     for (int step = 0; step < k; step += MATRIX_K) {
-      uint a_words[PARTS][A_COUNT], b_words[PARTS][B_COUNT];
+      uint b_words[PARTS][B_COUNT];
+      matrix_a a_held[PARTS];
+      matrix_b b_held[PARTS];
+      // Everyone has read the last step's.
+      barrier(CLK_LOCAL_MEM_FENCE);
+#if AHEAD
+      for (int i = item; i < MATRIX_K * 16; i += MATRIX_ITEMS) copy_word(copied + i, (const __global uint *)b + step * 16 + i);
+      copies_wait();
+#endif
+#if LDMATRIX
+      for (int i = item; i < 16 * 8; i += MATRIX_ITEMS) {
+        int row = i / 8, word = i - row * 8;
+        const __global float *from = a + row * k + step + word * VALUES;
+        uint2 words = to_words(from[0], from[VALUES - 1]);
+        a_rows[row * A_APART + word] = words.s0;
+        if (PARTS == 2) a_rows[(16 + row) * A_APART + word] = words.s1;
+      }
+#endif
+      barrier(CLK_LOCAL_MEM_FENCE);
+#if LDMATRIX
+      for (int part = 0; part < PARTS; part++)
+        A_LOAD(a_held[part], a_rows, A_FROM(lane, A_APART) + part * 16 * A_APART, A_APART)
+#else
+      uint a_words[PARTS][A_COUNT];
       for (int r = 0; r < A_COUNT; r++) {
         const __global float *from = a + A_ROW(lane, r) * k + step + A_WORD(lane, r) * VALUES;
         uint2 words = to_words(from[0], from[VALUES - 1]);
         a_words[0][r] = words.s0;
         if (PARTS == 2) a_words[PARTS - 1][r] = words.s1;
       }
+      for (int part = 0; part < PARTS; part++) a_held[part] = A_OF(a_words[part]);
+#endif
       for (int r = 0; r < B_COUNT; r++) {
-        const __global float *from = b + (step + B_WORD(lane, r) * VALUES) * 16 + first + B_COLUMN(lane);
+        int at = B_WORD(lane, r) * VALUES * 16 + first + B_COLUMN(lane);
+#if AHEAD
+        uint2 words = to_words(as_float(copied[at]), as_float(copied[at + (VALUES - 1) * 16]));
+#else
+        const __global float *from = b + step * 16 + at;
         uint2 words = to_words(from[0], from[(VALUES - 1) * 16]);
+#endif
         b_words[0][r] = words.s0;
         if (PARTS == 2) b_words[PARTS - 1][r] = words.s1;
       }
-      matrix_a a_held[PARTS];
-      matrix_b b_held[PARTS];
-      for (int part = 0; part < PARTS; part++) a_held[part] = A_OF(a_words[part]), b_held[part] = B_OF(b_words[part]);
+      for (int part = 0; part < PARTS; part++) b_held[part] = B_OF(b_words[part]);
       MATRIX_ADD(sum, a_held, b_held)
     }
     float sums[C_COUNT] = C_LIST(sum);

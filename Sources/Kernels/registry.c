@@ -29,6 +29,9 @@ static const char conv2d_pack[] = {
 static const char conv2d_gpu_shared[] = {
 #embed "conv2d_gpu.clh"
     , 0};
+static const char conv2d_ahead[] = {
+#embed "conv2d_ahead.clh"
+    , 0};
 static const char conv2d_gpu[] = {
 #embed "conv2d_gpu.cl"
     , 0};
@@ -132,6 +135,7 @@ static const struct {
     {"conv2d_winograd_pack.cl", conv2d_winograd_pack},
     {"conv2d_winograd_weight_gradient.cl", conv2d_winograd_weight_gradient},
     {"conv2d_gpu.clh", conv2d_gpu_shared},
+    {"conv2d_ahead.clh", conv2d_ahead},
     {"conv2d_gpu.cl", conv2d_gpu},
     {"conv2d_gpu_weight_gradient.cl", conv2d_gpu_weight_gradient},
     {"conv2d_winograd_reduce.cl", conv2d_winograd_reduce},

@@ -39,9 +39,12 @@ import Testing
       """
     ),
     "conv2d_matrix.cl": (
-      "  for (int s_begin = 0; s_begin < steps; s_begin += chunk) {",
+      "  int stages = (steps + chunk - 1) / chunk * WINDOWS;",
       """
         for (int l = item; l < chunk * PARTS * 8 * PLANE; l += MATRIX_ITEMS) patch[l] = 0x7fc00000u;
+      #if AHEAD
+        for (int l = 0; l < chunk * 2 * VALUES * PLACES * TENSORS; l++) copied[l * MATRIX_ITEMS] = 0x7fc00000u;
+      #endif
         barrier(CLK_LOCAL_MEM_FENCE);
 
       """
@@ -99,10 +102,10 @@ import Testing
     }
   }
 
-  /// Every other kernel has none, so that the list above is whole.
+  /// Every other kernel has none, so that the list above is whole; but that of a probe, which would notice.
   @Test func theseAreAllKernelsWithLocalMemory() {
     let files = ProgramCache.files.filter {
-      $0.hasSuffix(".cl") && (ProgramCache.source($0) ?? "").contains("__local ")
+      $0.hasSuffix(".cl") && $0 != "matrix_product.cl" && (ProgramCache.source($0) ?? "").contains("__local ")
     }
     #expect(Set(files) == Set(Self.fillings.keys))
   }

@@ -70,11 +70,26 @@ import Testing
     #expect(problem?.lasts == true)
   }
 
+  /// Where copies into local memory or matrices' loads from there go wrong, products without them are right.
+  @Test(arguments: [
+    ("matrix.clh", "  *to = *from;", "  *to = 0;"), ("matrix_nvidia.clh", "8 * r + group_id", "8 * r + 7 - group_id"),
+  ])
+  func wrongMovesAreNoticedAndDoneWithout(_ file: String, _ find: String, _ replace: String) throws {
+    try #require(ProgramCache.source(file)?.contains(find) == true)
+    for moves in [true, false] {
+      let problem = MatrixProbe.problem(of: try device(), as: .emulated, matrixMoves: moves) { name, text in
+        name == file ? text.replacing(find, with: replace) : text
+      }
+      #expect((problem == nil) != moves)
+    }
+  }
+
   @Test func answersAreKept() throws {
-    let finding = MatrixFinding(.nvidia, "it\nworks", notes: ["ldmatrix: builds"])
+    let finding = MatrixFinding(.nvidia, moves: true, "it\nworks", notes: ["ldmatrix: builds"])
     #expect(finding.reason == "it works")
     #expect(MatrixFinding(text: finding.text) == finding)
-    #expect(MatrixFinding(text: "") == nil)
-    #expect(MatrixFinding(text: "9\nno such units") == nil)
+    let other = MatrixFinding(.amd, "it works")
+    #expect(!other.moves && MatrixFinding(text: other.text) == other)
+    for text in ["", "9 1\nno such units", "1\nof an earlier probe"] { #expect(MatrixFinding(text: text) == nil) }
   }
 }

@@ -79,6 +79,9 @@ public struct DeviceTraits: Sendable {
   /// What convolutions may round their operands to; see ``arithmetic`` for what they do.
   public var precision = Precision.fp32
   public var matrixUnits = MatrixUnits.none
+  /// Whether kernels for NVIDIA's matrix units may use what moves words from and to local memory beside loads and stores, `cp.async` and
+  /// `ldmatrix`: unless a probe found them wanting.
+  public var matrixMoves = true
   public var name: String
   public var computeUnits: Int
   /// Local memory of a work-group, bytes.
@@ -117,7 +120,7 @@ public struct DeviceTraits: Sendable {
   public var arithmetic: Precision { matrixForm?.arithmetic ?? .fp32 }
 
   /// How they use the matrix units; nil where none are used.
-  var matrixForm: MatrixForm? { MatrixForm(matrixUnits, precision) }
+  var matrixForm: MatrixForm? { MatrixForm(matrixUnits, precision, moves: matrixMoves) }
   /// Whether convolutions run on matrix units in the precision that is asked for.
   public var usesMatrixUnits: Bool { matrixForm != nil }
 

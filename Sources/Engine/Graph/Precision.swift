@@ -53,6 +53,10 @@ struct MatrixForm: Sendable {
   let parts: Int
   /// What that amounts to: AMD's units multiply fp32 as it is, so no TF32 is needed.
   let arithmetic: Precision
+  /// Whether `copy_word` of matrix.clh goes on beside computing, and `LDMATRIX` loads fragments: ``DeviceTraits/matrixMoves``. Three
+  /// products for one take three times as long, which other groups' loads are hidden behind; and the addresses are registers more than
+  /// two parts leave.
+  let moves: Bool
 
   /// Output channels of a fragment, and words of a step.
   static let channels = 16
@@ -60,7 +64,7 @@ struct MatrixForm: Sendable {
 
   /// Nil for units that are not used, or not in this precision: `wmma` has neither fp32 nor TF32, and bf16 at twice the rate of its
   /// GPUs' fp32 at most, so that three products for one would gain nothing.
-  init?(_ units: MatrixUnits, _ precision: Precision) {
+  init?(_ units: MatrixUnits, _ precision: Precision, moves: Bool = true) {
     guard units != .none, units.layout != MatrixUnits.amdWMMA.layout || precision == .bf16 else { return nil }
     self.units = units
     arithmetic = units.layout == MatrixUnits.amd.layout && precision == .tf32 ? .fp32 : precision
@@ -70,10 +74,11 @@ struct MatrixForm: Sendable {
     case .tf32: (element, parts) = (0, 1)
     case .fp32: (element, parts) = units.layout == MatrixUnits.amd.layout ? (2, 1) : (0, 2)
     }
+    self.moves = moves && parts == 1 && units.layout == MatrixUnits.nvidia.layout
   }
 
   /// Work-items that share a fragment, and pixels (or input channels) of one.
-  private var lanes: Int { [32, 64, 16, 32][units.layout - 1] }
+  var lanes: Int { [32, 64, 16, 32][units.layout - 1] }
   var columns: Int { [8, 16, 16, 16][units.layout - 1] }
   /// Fragments of sums that an item has registers for: Intel's are of 16 numbers, `wmma`'s of 8, the others' of 4.
   var sums: Int { [36, 36, parts == 1 ? 4 : 2, 18][units.layout - 1] }

@@ -56,6 +56,9 @@ public enum TileSize: String, CaseIterable, Sendable {
   case matrixKiB = "matrix_kib"
   /// Elements that an item asks for before it uses the first.
   case matrixLoads = "matrix_loads"
+  /// 1: the next step's elements are copied into local memory while this one's are multiplied, where that fits; 0: they are read when
+  /// their turn comes. Of NVIDIA's class alone.
+  case matrixAhead = "matrix_ahead"
 
   // Kernels for matrix units: weight gradient.
 
@@ -105,6 +108,7 @@ public enum TileSize: String, CaseIterable, Sendable {
       case .matrixChannels: return [32, 64, 128]
       case .gradientMatrixChannels: return [16, 32, 64]
       case .matrixKiB: return [8, 16, 32]
+      case .matrixAhead: return deviceClass == .nvidia ? [0, 1] : []
       case .matrixLoads, .gradientMatrixLoads: return [8, 16, 24, 32]
       default: return []
       }
@@ -153,7 +157,8 @@ public struct TileTable: Sendable, Equatable, LosslessStringConvertible {
         .gradientWinogradPercent: 90, .gradientSquares: 128, .gradientSlices: 8,
       ]
     // 64 sums and their operands are about 110 registers of the 255 that an item can have.
-    case .nvidia, .amd: gpu(itemChannels: 8)
+    case .nvidia: gpu(itemChannels: 8).merging([.matrixAhead: 1]) { $1 }
+    case .amd: gpu(itemChannels: 8)
     // An Intel thread's registers hold 64 floats for each of 16 items, so 32 sums.
     case .intel, .gpu: gpu(itemChannels: 4)
     }

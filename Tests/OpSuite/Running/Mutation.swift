@@ -197,6 +197,24 @@ public struct Mutation: Sendable, CustomStringConvertible {
       as: .emulated, precision: .tf32,
       ("if (e < PATCH_H * PATCH_W)", "if (e < PATCH_H * PATCH_W - 1)")),
     Mutation(
+      "a pair's two numbers copied to one place", in: "conv2d_matrix.cl", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
+      as: .emulated, precision: .bf16,
+      ("((((word) >> 2) * VALUES + (v)) * PLACES", "((((word) >> 2) * VALUES) * PLACES")),
+    Mutation(
+      "a gradient taken for its activation", in: "conv2d_ahead.clh",
+      caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm", as: .emulated, precision: .tf32,
+      ("at[apart])", "at[0])")),
+    Mutation(
+      "a word's other half", in: "conv2d_ahead.clh", caughtBy: "convolution/n1_c3_o8_h9_w7_k3_d2_fp16", as: .emulated,
+      precision: .tf32, ("& 2 ? word >> 16 : word", "& 2 ? word : word >> 16")),
+    Mutation(
+      "two neighbours of a run exchanged", in: "conv2d_matrix_weight_gradient.cl",
+      caughtBy: "convolution/n5_c9_o10_h16_w16_k3_d2_view-relu", as: .emulated, precision: .bf16,
+      ("words[part][1], words[part][2]", "words[part][2], words[part][1]")),
+    Mutation(
+      "a row of another fragment loaded", in: "matrix_nvidia.clh", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
+      as: .emulated, precision: .tf32, ("rows[8 * r + group_id]", "rows[8 * (r ^ 1) + group_id]")),
+    Mutation(
       "an image's pair read from the first", in: "conv2d_matrix_weight_gradient.cl",
       caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .emulated,
       precision: .bf16, ("ulong beyond = (ulong)(image[v] - image[0]) * X_CHANNELS(c) * x_plane", "ulong beyond = 0")),

@@ -6,6 +6,8 @@ import Synchronization
 public struct MatrixFinding: Sendable, Equatable {
   /// What the kernels use.
   public let units: MatrixUnits
+  /// ``DeviceTraits/matrixMoves``.
+  public let moves: Bool
   /// Why: one line.
   public let reason: String
   /// What else the compiler took or refused, a line each: nothing relies on it.
@@ -14,17 +16,20 @@ public struct MatrixFinding: Sendable, Equatable {
   let lasts: Bool
 
   /// As it is kept between processes.
-  var text: String { (["\(units.rawValue)", reason] + notes).joined(separator: "\n") }
+  var text: String { (["\(units.rawValue) \(moves ? 1 : 0)", reason] + notes).joined(separator: "\n") }
 
-  init(_ units: MatrixUnits, _ reason: String, notes: [String] = [], lasts: Bool = true) {
+  init(_ units: MatrixUnits, moves: Bool = false, _ reason: String, notes: [String] = [], lasts: Bool = true) {
+    self.moves = moves
     func line(_ text: String) -> String { String(text.map { $0.isNewline ? " " : $0 }) }
     (self.units, self.reason, self.notes, self.lasts) = (units, line(reason), notes.map(line), lasts)
   }
 
   init?(text: String) {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-    guard lines.count >= 2, let value = Int(lines[0]), let units = MatrixUnits(rawValue: value) else { return nil }
-    self.init(units, lines[1], notes: Array(lines[2...]))
+    guard lines.count >= 2 else { return nil }
+    let numbers = lines[0].split(separator: " ").compactMap { Int($0) }
+    guard numbers.count == 2, let units = MatrixUnits(rawValue: numbers[0]) else { return nil }
+    self.init(units, moves: numbers[1] == 1, lines[1], notes: Array(lines[2...]))
   }
 }
 
@@ -43,7 +48,7 @@ enum MatrixProbe {
       return MatrixFinding(.none, "there are kernels for those of NVIDIA's, AMD's and Intel's GPUs alone")
     }
     let key = Array(
-      (["matrix probe 4", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
+      (["matrix probe 5", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
         + Precision.allCases.map(\.rawValue)
         + ProgramCache.files.filter { $0.hasPrefix("matrix") || $0 == "prelude.clh" }.map { ProgramCache.source($0) ?? "" })
         .joined(separator: "\n").utf8)
@@ -85,16 +90,25 @@ enum MatrixProbe {
       guard builder.builds("#ifndef \(macro)\n#error another compiler\n#endif\n__kernel void f(void) {}\n") == nil else {
         return MatrixFinding(.none, other)
       }
-      let notes = (kernels.matrixUnits == .nvidia ? instructions : []).map { name, body in
+      var notes = (kernels.matrixUnits == .nvidia ? instructions : []).map { name, body in
         builder.builds("__kernel void f(__global uint *y, __local uint *m) {\n\(body)\n}\n").map { "\(name): refused, \($0)" }
           ?? "\(name): builds"
       }
-      if let problem = problem(of: device, as: kernels) {
-        return MatrixFinding(.none, problem.words, notes: notes, lasts: problem.lasts)
+      // With what moves words beside them, else without.
+      let first = problem(of: device, as: kernels)
+      var (problem, moves) = (first, MatrixForm(kernels.matrixUnits, .bf16)?.moves == true)
+      if moves, let first {
+        problem = Self.problem(of: device, as: kernels, matrixMoves: false)
+        moves = false
+        notes.append("cp.async and ldmatrix: not used, \(first.words)")
+      } else if moves {
+        notes.append("cp.async and ldmatrix: used")
       }
+      if let problem { return MatrixFinding(.none, problem.words, notes: notes, lasts: problem.lasts) }
       let all = precisions(of: kernels.matrixUnits)
       let which = all == Precision.allCases ? "every precision" : all.map(\.rawValue).joined(separator: ", ")
-      return MatrixFinding(kernels.matrixUnits, "\(name) gives right products in \(which)", notes: notes)
+      return MatrixFinding(
+        kernels.matrixUnits, moves: moves, "\(name) gives right products in \(which)", notes: notes, lasts: first?.lasts ?? true)
     } catch { return MatrixFinding(.none, "\(error)", lasts: false) }
   }
 
@@ -111,11 +125,11 @@ enum MatrixProbe {
 
   /// What is wrong with a product, in any precision that the units are used in; nil where all are right.
   static func problem(
-    of device: OpenCLDevice, as kernels: KernelChoice, edit: ProgramCache.SourceEdit? = nil
+    of device: OpenCLDevice, as kernels: KernelChoice, matrixMoves: Bool = true, edit: ProgramCache.SourceEdit? = nil
   ) -> Problem? {
     for precision in precisions(of: kernels.matrixUnits) {
       do throws(EngineError) {
-        let backend = try OpenCLBackend(device, as: kernels, precision: precision, edit: edit)
+        let backend = try OpenCLBackend(device, as: kernels, precision: precision, edit: edit, matrixMoves: matrixMoves)
         if let error = try excess(backend) {
           return Problem(words: "a product in \(precision.rawValue) is off by \(error) times what is allowed", lasts: true)
         }
@@ -164,23 +178,6 @@ enum MatrixProbe {
 
   /// Instructions that faster kernels could use, to be reported.
   private static let instructions: [(name: String, body: String)] = [
-    (
-      "ldmatrix",
-      """
-      uint a, b, c, d;
-      __asm__ volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                   : "=r"(a), "=r"(b), "=r"(c), "=r"(d) : "r"((uint)(size_t)m));
-      y[get_local_id(0)] = a + b + c + d;
-      """
-    ),
-    (
-      "cp.async",
-      """
-      __asm__ volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"((uint)(size_t)m), "l"(y) : "memory");
-      __asm__ volatile("cp.async.wait_all;" : : : "memory");
-      y[get_local_id(0)] = m[get_local_id(0)];
-      """
-    ),
     (
       "shfl.sync",
       """

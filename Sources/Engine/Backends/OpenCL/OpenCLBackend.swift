@@ -30,9 +30,10 @@ public final class OpenCLBackend: Backend {
   ///   - edit: changes the kernels' text, for tests that plant faults in it.
   ///   - store: where compiled kernels are kept between processes; nil compiles them.
   ///   - tiles: the device's own, in place of its class's.
+  ///   - matrixMoves: ``DeviceTraits/matrixMoves`` of a forced choice.
   package init(
     _ device: OpenCLDevice, as forced: KernelChoice? = nil, precision: Precision = .fp32, faults: FaultPlan? = nil,
-    edit: ProgramCache.SourceEdit?, store: KernelStore? = nil, tiles: TileTable? = nil
+    edit: ProgramCache.SourceEdit?, store: KernelStore? = nil, tiles: TileTable? = nil, matrixMoves: Bool = true
   ) throws(EngineError) {
     self.device = device
     var traits = device.traits
@@ -40,8 +41,10 @@ public final class OpenCLBackend: Backend {
     if let forced {
       traits.deviceClass = forced.deviceClass
       traits.matrixUnits = forced.matrixUnits
+      traits.matrixMoves = matrixMoves
     } else if faults == nil && edit == nil {
-      traits.matrixUnits = MatrixProbe.find(device, store: store).units
+      let found = MatrixProbe.find(device, store: store)
+      (traits.matrixUnits, traits.matrixMoves) = (found.units, found.moves)
     }
     traits.chosenTiles = tiles
     own = (tiles, tiles == nil ? .curated : .given)

@@ -13,6 +13,9 @@ struct MatrixTile {
   /// Steps of input channels staged at a time.
   let chunk: Int
 
+  /// Bytes beside the patch for the next one's elements as they are, for a step: 0 where they are not copied ahead.
+  private let copiedBytes: Int
+
   /// A warp's rows: N_TILES.
   fileprivate let rows: Int
   /// Elements of the patch that an item asks for at a time: ON_THE_WAY.
@@ -23,7 +26,10 @@ struct MatrixTile {
   static let leastChannels = 8
 
   /// Nil where the device has no matrix units that are used, or another form suits the convolution better.
-  init?(kernel: Int, dilation: Int, channels: Int, outChannels: Int, device: DeviceTraits) {
+  ///
+  /// - Parameters:
+  ///   - tensors: that an element is read from: 2 where a view has a second operand.
+  init?(kernel: Int, dilation: Int, channels: Int, outChannels: Int, tensors: Int, device: DeviceTraits) {
     guard let form = device.matrixForm, outChannels >= Self.leastChannels, device.localBytes >= Self.localBytes else {
       return nil
     }
@@ -31,25 +37,31 @@ struct MatrixTile {
     self.dilation = dilation
     self.form = form
     let tiles = device.tiles
-    let most = [16, 32, 64].first { $0 >= outChannels && $0 < tiles[.matrixChannels] } ?? tiles[.matrixChannels]
+    let wide = [16, 32, 64].first { $0 >= outChannels && $0 < tiles[.matrixChannels] } ?? tiles[.matrixChannels]
     // With two parts the patch of a wide tile and its fragments want more registers than there are.
-    channelWarps = most > 64 ? 4 : most > (form.parts == 2 ? 16 : 32) ? 2 : 1
-    channelTiles = most > 16 * channelWarps ? 2 : 1
+    channelWarps = wide > 64 ? 4 : wide > (form.parts == 2 ? 16 : 32) ? 2 : 1
+    channelTiles = wide > 16 * channelWarps ? 2 : 1
     columnWarps = max(1, min(4 / channelWarps, (channelWarps == 1 ? 32 : 16) / form.columns))
     rows = min(tiles[.matrixRows], form.tileSums / channelTiles)
     loads = tiles[.matrixLoads]
     let height = rows * (4 / (channelWarps * columnWarps))
     let width = form.columns * columnWarps
-    func stepBytes(_ window: Int) -> Int {
+    func pixels(_ window: Int) -> Int {
       let halo = (window - 1) * dilation
-      return form.parts * MatrixForm.stepWords * Self.plane((height + halo) * (width + halo), form) * 4
+      return (height + halo) * (width + halo)
     }
+    func patchBytes(_ window: Int) -> Int { form.parts * MatrixForm.stepWords * Self.plane(pixels(window), form) * 4 }
     // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
-    let window = (kernel - 1) * dilation <= 16 && stepBytes(kernel) <= Self.localBytes ? kernel : 1
+    let window = (kernel - 1) * dilation <= 16 && patchBytes(kernel) <= Self.localBytes ? kernel : 1
     self.window = window
+    let places = (pixels(window) + form.lanes - 1) / form.lanes * form.lanes
+    let copied = MatrixForm.stepWords * form.wordValues * places * tensors * 4
+    let copiesAhead = tiles[ifPresent: .matrixAhead] == 1 && form.moves
+    copiedBytes = copiesAhead && patchBytes(window) + copied <= Self.localBytes ? copied : 0
     // Several groups share a unit: its memory for one is a good deal less than the limit, where a step allows.
     let values = MatrixForm.stepWords * form.wordValues
-    chunk = max(1, min(4, (channels + values - 1) / values, (tiles[.matrixKiB] << 10) / stepBytes(window)))
+    let most = (tiles[.matrixKiB] << 10) / (patchBytes(window) + copiedBytes)
+    chunk = max(1, min(4, (channels + values - 1) / values, most))
   }
 
   /// Words that planes of `count` are apart: a fragment's columns modulo 32, so that 32 items' pixels lie in 32 banks.
@@ -62,7 +74,9 @@ struct MatrixTile {
     let halo = (window - 1) * dilation
     return Self.plane((height + halo) * (width + halo), form)
   }
-  var patchBytes: Int { chunk * form.parts * MatrixForm.stepWords * planeWords * 4 }
+  /// Of the patch and what is copied behind it.
+  var localBytes: Int { chunk * (form.parts * MatrixForm.stepWords * planeWords * 4 + copiedBytes) }
+  var copiesAhead: Bool { copiedBytes > 0 }
 
   /// Steps of a sum over `channels`.
   func steps(_ channels: Int) -> Int {
@@ -107,10 +121,10 @@ extension TileKernel {
         defines: tile.defines + [
           ("DILATION", tile.dilation), ("WINDOW", tile.window), ("M_TILES", tile.channelTiles), ("N_TILES", tile.rows),
           ("WARPS_O", tile.channelWarps), ("WARPS_X", tile.columnWarps), ("ON_THE_WAY", tile.loads),
-        ] + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
+        ] + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)] + (tile.copiesAhead ? [("AHEAD", 1)] : []),
         arguments: operands(scratch) + [
           ("groups", .int(groups)), ("chunk", .int(tile.chunk)), ("accumulate", .int(accumulates ? 1 : 0)),
-          ("patch", .local(tile.patchBytes)),
+          ("patch", .local(tile.localBytes)),
         ],
         // One dimension: the others hold no more than 65535 groups on some devices.
         global: [across * down * images * groups * tile.form.items], local: [tile.form.items]),

@@ -78,6 +78,8 @@ struct MatrixWeightGradient {
   }
   /// Sums of one element of dw.
   private var partials: Int { slices * (4 / inWarps) }
+  /// Neighbours of dz that an item loads at a time: Z_RUN.
+  private var zRun: Int { kernel.outPlane.w % 4 == 0 && kernel.z.reading.view != .depth ? 4 : 1 }
   private var count: Int { kernel.z.used * kernel.inChannels * kernel.kernel * kernel.kernel }
 
   var partialBytes: Int { partials * count * 4 }
@@ -92,9 +94,9 @@ struct MatrixWeightGradient {
           ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1), ("Z_MODE", kernel.z.reading.code),
           ("M_TILES", outTiles), ("N_TILES", inTiles), ("C_WARPS", inWarps), ("TILE_H", height),
           ("ON_THE_WAY", loads),
-        ],
+        ] + (zRun > 1 ? [("Z_RUN", zRun)] : []) + (form.moves ? [("LDMATRIX", 1)] : []),
         arguments: kernel.gpuArguments(tiles: tiles, slices: slices, outGroups: outGroups, inGroups: inGroups) + [
-          ("z_stage", .local(Self.zBytes(outTiles, height, form))),
+          ("z_fours", .local(Self.zBytes(outTiles, height, form))),
           ("x_stage", .local(Self.xBytes(inTiles * inWarps, window, kernel.dilation, height, form))),
         ], global: [slices * groups * form.items], local: [form.items]),
       kernel.gpuReduction(count: count, partials: partials, accumulates: accumulates),

@@ -58,7 +58,9 @@ struct TileKernel {
 
   /// Nil on devices whose matrix units are not used, and where they would multiply little but padding.
   private var matrixTile: MatrixTile? {
-    MatrixTile(kernel: kernel, dilation: dilation, channels: inChannels, outChannels: channels, device: device)
+    MatrixTile(
+      kernel: kernel, dilation: dilation, channels: inChannels, outChannels: channels,
+      tensors: sources.contains { $0.reading.view.isGradient } ? 2 : 1, device: device)
   }
 
   /// The tile of Winograd's form; nil where another is taken.
