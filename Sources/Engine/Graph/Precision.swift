@@ -83,8 +83,14 @@ struct MatrixForm: Sendable {
   /// Fragments of sums that an item has registers for: Intel's are of 16 numbers, `wmma`'s of 8, the others' of 4.
   var sums: Int { [36, 36, parts == 1 ? 4 : 2, 18][units.layout - 1] }
   /// The same where the fragments of several rows are held beside them. `wmma`'s: with 16 of them gfx1100's 256 registers spill, by
-  /// clang 19; 8 are rows that divide planes.
-  var tileSums: Int { units.layout == MatrixUnits.amdWMMA.layout ? 8 : sums }
+  /// clang 19; 8 are rows that divide planes. NVIDIA's of two parts: 16, by ptxas.
+  var tileSums: Int {
+    switch units.layout {
+    case MatrixUnits.amdWMMA.layout: 8
+    case MatrixUnits.nvidia.layout: parts == 2 ? 16 : sums
+    default: sums
+    }
+  }
   /// Work-items of a group, four units'.
   var items: Int { 4 * lanes }
   /// Numbers of one operand in a word of 32 bits, so elements of a sum.

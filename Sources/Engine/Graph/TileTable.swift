@@ -104,7 +104,9 @@ public enum TileSize: String, CaseIterable, Sendable {
       case .groupKiB, .gradientKiB: return [16, 24, 32, 40, 48]
       case .gradientGroupChannels: return [16, 32, 64]
       case .gradientItems: return [64, 128, 256]
-      case .gradientRows, .matrixRows, .gradientMatrixRows: return [2, 4, 8]
+      case .gradientRows, .gradientMatrixRows: return [2, 4, 8]
+      // 16 are 242 to 255 registers on NVIDIA's.
+      case .matrixRows: return deviceClass == .nvidia ? [2, 4, 8, 16] : [2, 4, 8]
       case .matrixChannels: return [32, 64, 128]
       case .gradientMatrixChannels: return [16, 32, 64]
       case .matrixKiB: return [8, 16, 32]
