@@ -153,7 +153,7 @@ struct ReportPlan {
   /// Tiles for this device in place of its class's, which no one measured on it; what comes after takes them.
   private func tuned(_ device: String) -> [ReportSection] {
     let size = BenchSize.standard[1]
-    let searches = [Precision.fp32, .tf32].map { precision in
+    let searches = [Precision.fp32, .tf32, .bf16].map { precision in
       ReportSection(
         name: "tune-\(precision.rawValue)", title: "Tiles for this device, \(precision.rawValue)",
         commands: [
