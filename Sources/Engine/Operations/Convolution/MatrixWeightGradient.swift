@@ -74,7 +74,7 @@ struct MatrixWeightGradient {
     (kernel.outPlane.w + Self.width - 1) / Self.width * ((kernel.outPlane.h + height - 1) / height) * kernel.images
   }
   private var slices: Int {
-    max(1, min((tiles + form.wordValues - 1) / form.wordValues, (kernel.device.workItemsWanted + groups - 1) / groups))
+    max(1, min((tiles + form.wordValues - 1) / form.wordValues, (kernel.device.gradientGroupsWanted + groups - 1) / groups))
   }
   /// Sums of one element of dw.
   private var partials: Int { slices * (4 / inWarps) }
