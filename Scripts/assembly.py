@@ -81,11 +81,12 @@ def program():
 def launches(asked):
     """By file and macros: the (function, items, local bytes) that the model launches with `asked`, kernels and a precision each."""
     found = set()
-    for (patch, base, batch), activations in [(SIZES[0], "fp32"), (SIZES[1], "fp32"), (SIZES[1], "fp16")]:
+    stored = [(SIZES[0], "fp32", "fp32"), (SIZES[1], "fp32", "fp32"), (SIZES[1], "fp16", "fp32"), (SIZES[1], "fp16", "bf16")]
+    for (patch, base, batch), activations, gradients in stored:
         for kernels, precision in asked:
             out = subprocess.run(
                 [program(), "plan", "--patch", patch, "--base", base, "--batch", batch, "--kernels", kernels, "--precision", precision,
-                 "--activations", activations], check=True, capture_output=True, text=True).stdout
+                 "--activations", activations, "--gradients", gradients], check=True, capture_output=True, text=True).stdout
             for line in out.splitlines():
                 file, function, items, local, *macros = line.split()
                 found.add((file, function, int(items), int(local), tuple(macros)))

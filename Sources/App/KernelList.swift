@@ -9,7 +9,8 @@ enum KernelList {
   /// Distinct launches, each "FILE FUNCTION ITEMS LOCAL MACRO=VALUE…": work-items of a group (0: the driver's choice), and bytes of
   /// local memory that arguments ask for.
   static func lines(
-    _ graphs: [Graph], for kernels: KernelChoice, precision: Precision, activations: ActivationStorage
+    _ graphs: [Graph], for kernels: KernelChoice, precision: Precision, _ activations: ActivationStorage,
+    _ gradients: GradientStorage
   ) -> [String] {
     // An H100, as far as launches depend on it.
     var device = DeviceTraits(
@@ -17,7 +18,7 @@ enum KernelList {
       alignmentBytes: 128, maxAllocationBytes: 20 << 30, memoryBytes: 80 << 30)
     (device.precision, device.matrixUnits) = (precision, kernels.matrixUnits)
     var lines: Set<String> = []
-    for graph in activations == .fp16 ? graphs.map({ $0.halvingActivations(for: device) }) : graphs {
+    for graph in graphs.map({ $0.storing(activations, gradients, for: device) }) {
       for node in graph.nodes {
         for launch in node.operation.launches(graph.io(node), device) {
           let local = launch.arguments.reduce(0) { sum, argument in

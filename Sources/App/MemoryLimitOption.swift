@@ -2,6 +2,7 @@ public import ArgumentParser
 public import Engine
 
 extension ActivationStorage: ExpressibleByArgument {}
+extension GradientStorage: ExpressibleByArgument {}
 
 extension MemoryLimit: ExpressibleByArgument {
   public init?(argument: String) {

@@ -20,6 +20,8 @@ struct PlanCommand: ParsableCommand {
   var memoryLimit: MemoryLimit = .automatic
   @Option(help: "How activations are stored: fp32, or fp16 in half the memory.")
   var activations: ActivationStorage = .fp32
+  @Option(help: "How gradients of activations are stored: fp32, or bf16 in half the memory.")
+  var gradients: GradientStorage = .fp32
   @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(
@@ -82,7 +84,7 @@ struct PlanCommand: ParsableCommand {
       let piece = traits.maxAllocationBytes
       let shape = TrainingShape(
         VariableUNet(base: base ?? VariableUNet.base(forPatch: patch)), batch: batch, microBatch: microBatch, height: patch,
-        width: patch, activations: activations)
+        width: patch, activations: activations, gradients: gradients)
       // Plan whatever it takes; what does not fit is said below.
       traits.maxAllocationBytes = max(piece, shape.microBatch * patch * patch * 4096)
       let limit = memoryLimit.bytes(on: backend)
@@ -142,7 +144,7 @@ struct PlanCommand: ParsableCommand {
       try TrainingGraph(model, batch: microBatch ?? batch, height: patch, width: patch, averages: true).graph,
       try InferenceGraph(model, batch: microBatch ?? batch, height: patch, width: patch).graph,
     ]
-    for line in KernelList.lines(graphs, for: kernels, precision: precision, activations: activations) { print(line) }
+    for line in KernelList.lines(graphs, for: kernels, precision: precision, activations, gradients) { print(line) }
   }
 
   private func tera(_ flops: Int) -> String { decimals(Double(flops) / 1e12) }

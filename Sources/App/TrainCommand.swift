@@ -52,6 +52,8 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?
   @Option(help: "How activations are stored: fp32, or fp16 in half the memory (fp32).")
   var activations: String?
+  @Option(help: "How gradients of activations are stored: fp32, or bf16 in half the memory (fp32).")
+  var gradients: String?
   @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
   @Option(help: "Passes over the training patches (20).") var epochs: Int?
   @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
@@ -99,6 +101,7 @@ struct TrainCommand: ParsableCommand {
     options.batch = batch
     options.micro_batch = microBatch
     options.activations = activations
+    options.gradients = gradients
     options.memory_limit = memoryLimit
     options.epochs = epochs
     options.learning_rate = learningRate

@@ -3,11 +3,12 @@
 // Mean and variance by corrected two-pass within a run and Chan's merge over runs, never E[x^2] - E[x]^2.
 // All `=`, but running statistics `=` (1 - momentum) * old + momentum * new, and dgamma, dbeta `+=` with ACCUMULATE 1.
 // Macros: RELU 1: the view's f is ReLU, so gradients pass where its argument is positive. ACCUMULATE. FROZEN 1: the
-// statistics are constants, so nothing flows back through them. Z_HALF 1: z is in 16 bits (half.clh).
+// statistics are constants, so nothing flows back through them. Z_STORED, G_STORED: how z and g are stored (storage.clh).
 // LINT: -DRELU=1 -DACCUMULATE=1
 // LINT: -DRELU=1 -DFROZEN=1
 // LINT: -DLANES=256 -DWIDTH=4 -DRELU=1
-// LINT: -DRELU=1 -DZ_HALF=1
+// LINT: -DRELU=1 -DZ_STORED=1
+// LINT: -DRELU=1 -DZ_STORED=1 -DG_STORED=2
 #include "lanes.clh"
 #ifndef RELU
 #define RELU 0
@@ -18,8 +19,11 @@
 #ifndef FROZEN
 #define FROZEN 0
 #endif
-#ifndef Z_HALF
-#define Z_HALF 0
+#ifndef Z_STORED
+#define Z_STORED 0
+#endif
+#ifndef G_STORED
+#define G_STORED 0
 #endif
 
 // How far ahead two streams are asked for: further than the processor's own prefetching, which ends with a page.
@@ -37,26 +41,26 @@ GROUP __kernel void batch_norm_partial(__global float *restrict partial, const _
   floats sums = (floats)0.0f, more = (floats)0.0f;
   int i = 0;
   for (; count - i >= 2 * SPAN; i += 2 * SPAN) {
-    sums += load_stored(Z_HALF, z, from + i + LANE);
-    more += load_stored(Z_HALF, z, from + i + SPAN + LANE);
+    sums += load_stored(Z_STORED, z, from + i + LANE);
+    more += load_stored(Z_STORED, z, from + i + SPAN + LANE);
   }
-  if (count - i >= SPAN) sums += load_stored(Z_HALF, z, from + i + LANE), i += SPAN;
+  if (count - i >= SPAN) sums += load_stored(Z_STORED, z, from + i + LANE), i += SPAN;
   sums += more;
   float sum = SUM(sums);
-  for (i += LANE; i < count; i += LANES) sum += element1(Z_HALF, z, from + i);
+  for (i += LANE; i < count; i += LANES) sum += element1(Z_STORED, z, from + i);
   float mean = GROUP_SUM(sum) / count;
 
   // This pass reads the first-level cache; memory brings what the next run will read.
   floats deviations = (floats)0.0f, squares = (floats)0.0f;
   for (i = 0; count - i >= SPAN; i += SPAN) {
-    PREFETCH_ELEMENT(Z_HALF, z, from + run_length + i);
-    floats d = load_stored(Z_HALF, z, from + i + LANE) - mean;
+    PREFETCH_ELEMENT(Z_STORED, z, from + run_length + i);
+    floats d = load_stored(Z_STORED, z, from + i + LANE) - mean;
     deviations += d;
     squares = fma(d, d, squares);
   }
   float deviation = SUM(deviations), square = SUM(squares);
   for (i += LANE; i < count; i += LANES) {
-    float d = element1(Z_HALF, z, from + i) - mean;
+    float d = element1(Z_STORED, z, from + i) - mean;
     deviation += d;
     square = fma(d, d, square);
   }
@@ -130,14 +134,13 @@ GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial
   ulong base = ((ulong)n * channels + c) * plane + start;
   const __global float *t = table + 4 * (ulong)c;
   float mean = t[0], scale = t[1], beta = t[2];
-  g += base;
 
   floats sums = (floats)0.0f, products = (floats)0.0f;
   int i = 0;
   for (; count - i >= SPAN; i += SPAN) {
-    PREFETCH_ELEMENT(Z_HALF, z, base + i + AHEAD);
-    PREFETCH(g + i + AHEAD);
-    floats d = load_stored(Z_HALF, z, base + i + LANE) - mean, v = load(g + i + LANE);
+    PREFETCH_ELEMENT(Z_STORED, z, base + i + AHEAD);
+    PREFETCH_ELEMENT(G_STORED, g, base + i + AHEAD);
+    floats d = load_stored(Z_STORED, z, base + i + LANE) - mean, v = load_stored(G_STORED, g, base + i + LANE);
 #if RELU
     v = select((floats)0.0f, v, isgreater(fma(d, (floats)scale, (floats)beta), (floats)0.0f));
 #endif
@@ -146,7 +149,7 @@ GROUP __kernel void batch_norm_gradient_partial(__global float *restrict partial
   }
   float sum = SUM(sums), product = SUM(products);
   for (i += LANE; i < count; i += LANES) {
-    float d = element1(Z_HALF, z, base + i) - mean, v = g[i];
+    float d = element1(Z_STORED, z, base + i) - mean, v = element1(G_STORED, g, base + i);
 #if RELU
     v = fma(d, scale, beta) > 0.0f ? v : 0.0f;
 #endif

@@ -10,9 +10,10 @@
 //
 // Macros: those of conv2d_stage.clh; X0_MODE, X1_MODE views of the sources (X1_MODE -1: one source); STORE_DEPTH 1 writes
 //   output channel 4o + 2a + b to y[o, 2i + a, 2j + b]. bias_per: output channels per bias element (0: no bias);
-//   accumulate 1 adds to y. Y_HALF 1 writes y in 16 bits (half.clh): only where nothing is added and one chunk has all channels.
+//   accumulate 1 adds to y. Y_STORED: how y is stored (storage.clh); other than 0 only where nothing is added and one chunk has all channels.
 // LINT: -DX1_MODE=2
-// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_STORED=1
+// LINT: -DX0_MODE=28 -DX1_MODE=-1 -DY_STORED=2
 // LINT: -DDILATION=2 -DTILE_W=16
 // LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DSTORE_DEPTH=1
 // LINT: -DGATHER=1 -DDILATION=9 -DX0_MODE=4 -DX1_MODE=-1
@@ -20,8 +21,8 @@
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
 #endif
-#ifndef Y_HALF
-#define Y_HALF 0
+#ifndef Y_STORED
+#define Y_STORED 0
 #endif
 
 #define EACH_BLOCK(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
@@ -29,11 +30,11 @@
 // Writes, or adds, the first `count` lanes of v; all where count is 16 or more.
 INLINE void store_row(__global float *y, ulong to, float16 v, int count, bool add) {
   if (count >= 16) {
-    put16(Y_HALF, y, to, !Y_HALF && add ? vload16(0, y + to) + v : v);
+    put16(Y_STORED, y, to, !Y_STORED && add ? vload16(0, y + to) + v : v);
   } else {
     float lanes[16];
     vstore16(v, 0, lanes);
-    for (int l = 0; l < count; l++) put1(Y_HALF, y, to + l, !Y_HALF && add ? y[to + l] + lanes[l] : lanes[l]);
+    for (int l = 0; l < count; l++) put1(Y_STORED, y, to + l, !Y_STORED && add ? y[to + l] + lanes[l] : lanes[l]);
   }
 }
 

@@ -11,10 +11,11 @@
 // many banks of local memory. Groups side by side hold the output channels of one tile, and share its inputs.
 //
 // Macros: those of conv2d_gpu.clh; ITEM_O output channels of an item, 4 or 8; O_TILE of a work-group; TILE_W columns, a multiple of 8; STORE_DEPTH as in conv2d.cl.
-// Y_HALF 1 writes y in 16 bits (half.clh): only where nothing is added.
+// Y_STORED: how y is stored (storage.clh); other than 0 only where nothing is added.
 // packed: conv2d_pack.cl's, with O_TILE channels a block; aligned to 16 bytes, as is y.
 // LINT: -DX1_MODE=2
-// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_STORED=1
+// LINT: -DX0_MODE=28 -DX1_MODE=-1 -DY_STORED=2
 // LINT: -DX0_MODE=4 -DITEM_O=4 -DO_TILE=16 -DTILE_W=32 -DDILATION=4
 // LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1
 // LINT: -DDILATION=9 -DWINDOW=1
@@ -28,8 +29,8 @@
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
 #endif
-#ifndef Y_HALF
-#define Y_HALF 0
+#ifndef Y_STORED
+#define Y_STORED 0
 #endif
 #ifndef TILE_W
 #define TILE_W 16
@@ -165,7 +166,7 @@ __kernel void conv2d_gpu_tile(__global float *restrict y, const __global float *
 #pragma unroll
     for (int l = 0; l < 8; l++) {
       float2 v = (float2)(even[l], odd[l]);
-      if (o < out_channels && l < count) put2(Y_HALF, y, to + 2 * l, !Y_HALF && accumulate ? vload2(0, y + to + 2 * l) + v : v);
+      if (o < out_channels && l < count) put2(Y_STORED, y, to + 2 * l, !Y_STORED && accumulate ? vload2(0, y + to + 2 * l) + v : v);
     }
   }
 #else
@@ -174,16 +175,15 @@ __kernel void conv2d_gpu_tile(__global float *restrict y, const __global float *
     if (o_first + b >= out_channels) continue;
     ulong to = ((ulong)n * y_channels + y_first + o_first + b) * y_plane + (ulong)y_row * out_width + y_column;
     // Rows of a multiple of four columns are aligned, and so is a segment's half.
-    if (!Y_HALF && SHUFFLES && (out_width & 3) == 0) {
-      __global float4 *halves = (__global float4 *)(y + to);
-      halves[0] = accumulate ? halves[0] + sums[b].lo : sums[b].lo;
-      if (count > 4) halves[1] = accumulate ? halves[1] + sums[b].hi : sums[b].hi;
+    if (SHUFFLES && (out_width & 3) == 0) {
+      put4(Y_STORED, y, to, !Y_STORED && accumulate ? element4(0, y, to) + sums[b].lo : sums[b].lo);
+      if (count > 4) put4(Y_STORED, y, to + 4, !Y_STORED && accumulate ? element4(0, y, to + 4) + sums[b].hi : sums[b].hi);
     } else {
       float lanes[8];
       vstore8(sums[b], 0, lanes);
 #pragma unroll
       for (int l = 0; l < 8; l++)
-        if (l < count) put1(Y_HALF, y, to + l, !Y_HALF && accumulate ? y[to + l] + lanes[l] : lanes[l]);
+        if (l < count) put1(Y_STORED, y, to + l, !Y_STORED && accumulate ? y[to + l] + lanes[l] : lanes[l]);
     }
   }
 #endif

@@ -13,6 +13,7 @@
 // Macros: those of conv2d_gpu.clh; ITEM_O output channels of an item, 4 or 8; O_TILE of a work-group; Z_MODE view of dz; C_LANES input channels side by side; ITEM_C; TILE_H.
 // LINT: -DX1_MODE=2 -DZ_MODE=4
 // LINT: -DX0_MODE=10 -DX1_MODE=0 -DZ_MODE=12
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DZ_MODE=28
 // LINT: -DK=1 -DX0_MODE=5 -DZ_MODE=2 -DITEM_C=4 -DITEM_O=4 -DO_TILE=8
 // LINT: -DDILATION=4 -DTILE_H=2 -DC_LANES=32 -DO_TILE=32
 // LINT: -DK=5 -DWINDOW=1

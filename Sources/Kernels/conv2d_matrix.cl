@@ -19,16 +19,18 @@
 // the unit multiply.
 //
 // Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; ON_THE_WAY; AHEAD 0 or 1; PLANE words of a
-// plane of the patch; STORE_DEPTH as in conv2d.cl; Y_HALF as in conv2d_gpu.cl.
+// plane of the patch; STORE_DEPTH as in conv2d.cl; Y_STORED as in conv2d_gpu.cl.
 // packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column], and with AHEAD [word / 4][number][place][tensor][item]
 // behind it.
 // LINT: -DX1_MODE=2 -DELEMENT=1
-// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_STORED=1
+// LINT: -DX0_MODE=28 -DX1_MODE=-1 -DY_STORED=2
 // LINT: -DX0_MODE=4 -DM_TILES=1 -DWARPS_O=1 -DWARPS_X=4 -DDILATION=4 -DPARTS=2
 // LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1
 // LINT: -DMATRIX=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DX1_MODE=2 -DELEMENT=1 -target nvptx64
 // LINT: -DAHEAD=1 -DX0_MODE=12
+// LINT: -DAHEAD=1 -DX0_MODE=28 -DY_STORED=2
 // LINT: -DMATRIX=1 -DX0_MODE=10 -DX1_MODE=0 -DELEMENT=1 -DAHEAD=1 -target nvptx64
 // LINT: -DLAYOUT=2 -DX0_MODE=4 -DELEMENT=2
 // LINT: -DLAYOUT=4 -DX0_MODE=4 -DELEMENT=1
@@ -55,8 +57,8 @@
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
 #endif
-#ifndef Y_HALF
-#define Y_HALF 0
+#ifndef Y_STORED
+#define Y_STORED 0
 #endif
 
 #define O_TILE (16 * M_TILES * WARPS_O)
@@ -75,7 +77,7 @@
 #define PLACES_AT_ONCE ((PLACES + TURNS - 1) / TURNS)
 // Rows of taps whose products are unrolled together. With two parts, rows kept from one tap to another far below take more registers
 // beside the sums than there are.
-#if PARTS == 2 && DILATION > (Y_HALF ? 1 : 2)
+#if PARTS == 2 && DILATION > (Y_STORED ? 1 : 2)
 #define ROWS_TOGETHER 1
 #else
 #define ROWS_TOGETHER UNROLL
@@ -281,11 +283,11 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
         if (i < rows) {
           if (pairs) {
             float2 v = (float2)(sum[h], sum[h + C_RUN - 1]);
-            put2(Y_HALF, y, to, !Y_HALF && accumulate ? *(__global float2 *)(y + to) + v : v);
+            put2(Y_STORED, y, to, !Y_STORED && accumulate ? *(__global float2 *)(y + to) + v : v);
           } else {
-            put1(Y_HALF, y, to, !Y_HALF && accumulate ? y[to] + sum[h] : sum[h]);
+            put1(Y_STORED, y, to, !Y_STORED && accumulate ? y[to] + sum[h] : sum[h]);
             float next = sum[h + C_RUN - 1];
-            if (both) put1(Y_HALF, y, to + right, !Y_HALF && accumulate ? y[to + right] + next : next);
+            if (both) put1(Y_STORED, y, to + right, !Y_STORED && accumulate ? y[to + right] + next : next);
           }
         }
         to += down;

@@ -17,7 +17,9 @@
 // z_fours: [part][output channel][pixel]; x_stage: [part][input channel][row][column].
 // LINT: -DX1_MODE=2 -DZ_MODE=4
 // LINT: -DX0_MODE=10 -DX1_MODE=0 -DZ_MODE=12
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DZ_MODE=28
 // LINT: -DZ_MODE=12 -DZ_RUN=4 -DELEMENT=1
+// LINT: -DZ_MODE=28 -DZ_RUN=4
 // LINT: -DK=1 -DX0_MODE=5 -DZ_MODE=2 -DN_TILES=4 -DELEMENT=1
 // LINT: -DK=5 -DWINDOW=1 -DPARTS=2 -DC_WARPS=2
 // LINT: -DMATRIX=1 -DZ_MODE=4 -DPARTS=2 -target nvptx64

@@ -7,6 +7,7 @@
 // Both operands are read through views (prelude.clh), x from one or two sources.
 // Macros: those of conv2d_stage.clh; X0_MODE, X1_MODE; Z_MODE view of dz; Z_ROWS the most rows of a tile.
 // LINT: -DX1_MODE=2 -DZ_MODE=4
+// LINT: -DX1_MODE=10 -DZ_MODE=28
 // LINT: -DDILATION=4 -DTILE_W=16 -DZ_ROWS=64 -DZ_MODE=4
 // LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DZ_MODE=2
 #include "conv2d_stage.clh"

@@ -9,14 +9,15 @@
 // each pair, point and 8 output channels, sums over `chunk` channels in registers (sums: [one of sum_channels][point][2 x 16]). Partial
 // results over chunks wait in y, to which the inverse transform is linear.
 //
-// Macros: X0_MODE, X1_MODE, Y_HALF as in conv2d.cl.
+// Macros: X0_MODE, X1_MODE, Y_STORED as in conv2d.cl.
 // LINT: -DX1_MODE=2
-// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_HALF=1
+// LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_STORED=1
+// LINT: -DX0_MODE=28 -DX1_MODE=-1 -DY_STORED=2
 // LINT: -DX0_MODE=4
 #include "conv2d_stage.clh"
 #include "conv2d_winograd.clh"
-#ifndef Y_HALF
-#define Y_HALF 0
+#ifndef Y_STORED
+#define Y_STORED 0
 #endif
 
 // The distance of output channels in sums: the odd 16 keep them off one cache set.
@@ -102,14 +103,14 @@ __kernel void conv2d_winograd_tile(__global float *restrict y, const __global fl
               float16 low, high;
               zip16(&low, &high, out[2 * r] + start, out[2 * r + 1] + start);
               if (j + 32 <= columns) {
-                put16(Y_HALF, y, to, !Y_HALF && add ? vload16(0, y + to) + low : low);
-                put16(Y_HALF, y, to + 16, !Y_HALF && add ? vload16(1, y + to) + high : high);
+                put16(Y_STORED, y, to, !Y_STORED && add ? vload16(0, y + to) + low : low);
+                put16(Y_STORED, y, to + 16, !Y_STORED && add ? vload16(1, y + to) + high : high);
               } else {
                 float lanes[32];
                 vstore16(low, 0, lanes);
                 vstore16(high, 1, lanes);
                 int count = columns - j;
-                for (int l = 0; l < count; l++) put1(Y_HALF, y, to + l, !Y_HALF && add ? y[to + l] + lanes[l] : lanes[l]);
+                for (int l = 0; l < count; l++) put1(Y_STORED, y, to + l, !Y_STORED && add ? y[to + l] + lanes[l] : lanes[l]);
               }
               to += out_width;
             }

@@ -10,6 +10,7 @@
 // Macros: Z_VECTORS vectors of 16 output channels side by side in registers, 1 or 2; SQUARES; X0_MODE, X1_MODE, Z_MODE views.
 // LINT: -DX1_MODE=2 -DZ_VECTORS=1
 // LINT: -DZ_MODE=4
+// LINT: -DZ_MODE=28 -DX0_MODE=10
 #include "conv2d_stage.clh"
 #include "conv2d_winograd.clh"
 #ifndef Z_MODE

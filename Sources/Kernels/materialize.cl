@@ -1,7 +1,8 @@
-// materialize: y = view(x), prelude.clh's views; ACCUMULATE 1 adds to y; Y_HALF 1 writes it in 16 bits. One run per (run of pixels,
+// materialize: y = view(x), prelude.clh's views; ACCUMULATE 1 adds to y; Y_STORED: how it is stored (storage.clh). One run per (run of pixels,
 // channel).
 // LINT: -DX_MODE=4
-// LINT: -DX_MODE=10 -DY_HALF=1
+// LINT: -DX_MODE=10 -DY_STORED=1
+// LINT: -DX_MODE=28 -DY_STORED=2 -DACCUMULATE=1
 // LINT: -DLANES=256 -DWIDTH=4 -DX_MODE=4
 #include "lanes.clh"
 #ifndef X_MODE
@@ -10,8 +11,8 @@
 #ifndef ACCUMULATE
 #define ACCUMULATE 0
 #endif
-#ifndef Y_HALF
-#define Y_HALF 0
+#ifndef Y_STORED
+#define Y_STORED 0
 #endif
 
 GROUP __kernel void materialize(__global float *restrict y, const __global float *restrict x,
@@ -26,20 +27,20 @@ GROUP __kernel void materialize(__global float *restrict y, const __global float
   int i = 0;
   for (; count - i >= SPAN; i += SPAN) {
     ulong at = base + i + LANE;
-    floats a = view_needs_aux(X_MODE) ? load_stored(view_halves_aux(X_MODE), x_aux, at) : (floats)0.0f;
-    floats v = VIEW(X_MODE, k, load_stored(view_halves_data(X_MODE), x, at), a);
+    floats a = view_needs_aux(X_MODE) ? load_stored(view_aux_stored(X_MODE), x_aux, at) : (floats)0.0f;
+    floats v = VIEW(X_MODE, k, load_stored(view_data_stored(X_MODE), x, at), a);
 #if ACCUMULATE
-    v += load_stored(Y_HALF, y, at);
+    v += load_stored(Y_STORED, y, at);
 #endif
-    store_stored(Y_HALF, v, y, at);
+    store_stored(Y_STORED, v, y, at);
   }
   for (i += LANE; i < count; i += LANES) {
     ulong at = base + i;
-    float v = view1(X_MODE, k, element1(view_halves_data(X_MODE), x, at),
-                    view_needs_aux(X_MODE) ? element1(view_halves_aux(X_MODE), x_aux, at) : 0.0f);
+    float v = view1(X_MODE, k, element1(view_data_stored(X_MODE), x, at),
+                    view_needs_aux(X_MODE) ? element1(view_aux_stored(X_MODE), x_aux, at) : 0.0f);
 #if ACCUMULATE
-    v += element1(Y_HALF, y, at);
+    v += element1(Y_STORED, y, at);
 #endif
-    put1(Y_HALF, y, at, v);
+    put1(Y_STORED, y, at, v);
   }
 }

@@ -8,8 +8,8 @@
 static const char prelude[] = {
 #embed "prelude.clh"
     , 0};
-static const char half[] = {
-#embed "half.clh"
+static const char storage[] = {
+#embed "storage.clh"
     , 0};
 static const char lanes[] = {
 #embed "lanes.clh"
@@ -124,7 +124,7 @@ static const struct {
   const char *name, *source;
 } files[] = {
     {"prelude.clh", prelude},
-    {"half.clh", half},
+    {"storage.clh", storage},
     {"lanes.clh", lanes},
     {"conv2d_stage.clh", conv2d_stage},
     {"conv2d.cl", conv2d},

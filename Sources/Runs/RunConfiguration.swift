@@ -16,6 +16,7 @@ public struct RunConfiguration: Sendable, Equatable {
   /// Patches on the device at one time, at most `batch`.
   public let microBatch: Int
   public let activations: ActivationStorage
+  public let gradients: GradientStorage
   public let memoryLimit: MemoryLimit
   public let epochs: Int
   public let learningRate: Double
@@ -76,6 +77,7 @@ public struct RunConfiguration: Sendable, Equatable {
     batch = options.batch ?? 1
     microBatch = min(options.micro_batch ?? batch, batch)
     activations = try Self.choice(options.activations, "activations", default: .fp32)
+    gradients = try Self.choice(options.gradients, "gradients", default: .fp32)
     do { memoryLimit = try MemoryLimit(options.memory_limit ?? "auto") } catch {
       throw .setting(name: "memory_limit", problem: error.description)
     }
@@ -203,6 +205,7 @@ public struct RunConfiguration: Sendable, Equatable {
     options.batch = batch
     options.micro_batch = microBatch
     options.activations = activations.rawValue
+    options.gradients = gradients.rawValue
     options.memory_limit = memoryLimit.description
     options.epochs = epochs
     options.learning_rate = learningRate

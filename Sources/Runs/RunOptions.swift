@@ -13,6 +13,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
   public var batch: Int?
   public var micro_batch: Int?
   public var activations: String?
+  public var gradients: String?
   public var memory_limit: String?
   public var epochs: Int?
   public var learning_rate: Double?

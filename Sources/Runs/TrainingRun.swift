@@ -73,8 +73,8 @@ public final class TrainingRun {
     session = try TrainingSession(
       configuration.model, batch: min(configuration.batch, training.count),
       microBatch: configuration.microBatch, height: configuration.patch, width: configuration.patch, on: backend,
-      activations: configuration.activations, averages: configuration.average > 0, memoryLimit: configuration.memoryLimit,
-      seed: configuration.seed, loss: configuration.loss)
+      activations: configuration.activations, gradients: configuration.gradients, averages: configuration.average > 0,
+      memoryLimit: configuration.memoryLimit, seed: configuration.seed, loss: configuration.loss)
     if !resuming, !configuration.startFrom.isEmpty {
       transfer = try Checkpoint.transfer(RunDirectory.modelFile(configuration.startFrom), into: session.state)
       if session.shape.averages { try session.state.write(session.state.read(.parameters), to: .averaged) }
@@ -116,6 +116,7 @@ public final class TrainingRun {
       ("batch", "\(made.batch)", "\(configuration.batch)"),
       ("micro_batch", "\(made.microBatch)", "\(configuration.microBatch)"),
       ("activations", made.activations.rawValue, configuration.activations.rawValue),
+      ("gradients", made.gradients.rawValue, configuration.gradients.rawValue),
       ("balance", made.balance.rawValue, configuration.balance.rawValue),
       ("average", made.average > 0 ? "an average" : "none", configuration.average > 0 ? "an average" : "none"),
       ("seed", "\(made.seed)", "\(configuration.seed)"),

@@ -22,7 +22,7 @@ typedef struct {
   float mean, scale, beta, q, r;
 } channel;
 
-// By integers, as half.clh: the same bits on every processor.
+// By integers, as storage.clh: the same bits on every processor.
 INLINE void to_half(uint16_t *restrict y, const float *restrict x, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     uint32_t u, small;
@@ -52,12 +52,61 @@ INLINE void from_half(float *restrict y, const uint16_t *restrict x, int64_t cou
   }
 }
 
-// Elements of a tensor in 16 bits that are converted at a time.
+INLINE void to_bf16(uint16_t *restrict y, const float *restrict x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t u;
+    memcpy(&u, x + i, 4);
+    // What is no number must not be carried into infinity, or round through it to zero.
+    uint32_t none = u >> 16 | 0x40u, rounded = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+    y[i] = (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? none : rounded);
+  }
+}
+
+INLINE void from_bf16(float *restrict y, const uint16_t *restrict x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t v = (uint32_t)x[i] << 16;
+    memcpy(y + i, &v, 4);
+  }
+}
+
+// Elements that are converted at a time.
 enum { BLOCK = 512 };
+
+// Elements [at, at + count) of x, BLOCK at most: where they are, or converted into `block`.
+INLINE const float *elements(float *restrict block, const float *x, int stored, int64_t at, int64_t count) {
+  if (stored == VM_FP32) return x + at;
+  const uint16_t *from = (const uint16_t *)x + at;
+  if (stored == VM_FP16)
+    from_half(block, from, count);
+  else
+    from_bf16(block, from, count);
+  return block;
+}
+
+// y's elements [at, at + count) = v.
+INLINE void put(float *y, int stored, int64_t at, const float *restrict v, int64_t count) {
+  if (stored == VM_FP32)
+    memcpy(y + at, v, (size_t)count * sizeof(float));
+  else if (stored == VM_FP16)
+    to_half((uint16_t *)y + at, v, count);
+  else
+    to_bf16((uint16_t *)y + at, v, count);
+}
+
+INLINE int view_of(int mode) { return mode & ~(VM_VIEW_FP16 | VM_VIEW_BF16); }
+INLINE int needs_aux(int mode) {
+  int view = view_of(mode);
+  return view == VM_NORMALIZED_GRADIENT || view == VM_NORMALIZED_RELU_GRADIENT;
+}
+INLINE int data_stored(int mode) {
+  if (mode & VM_VIEW_BF16) return VM_BF16;
+  return mode & VM_VIEW_FP16 && !needs_aux(mode) ? VM_FP16 : VM_FP32;
+}
+INLINE int aux_stored(int mode) { return mode & VM_VIEW_FP16 && needs_aux(mode) ? VM_FP16 : VM_FP32; }
 
 INLINE channel load_channel(const vm_operand *x, int64_t c) {
   channel k = {0, 1, 0, 0, 0};
-  int view = x->mode & ~VM_HALF;
+  int view = view_of(x->mode);
   if (view == VM_NORMALIZED || view == VM_NORMALIZED_RELU) {
     const float *t = x->table + 4 * c;
     k.mean = t[0], k.scale = t[1], k.beta = t[2];
@@ -100,18 +149,16 @@ INLINE void show(float *restrict out, int view, channel k, const float *restrict
 
 // `count` elements through the view, from element `base` of the tensors.
 INLINE void load_span(float *restrict out, const vm_operand *x, channel k, int64_t base, int64_t count) {
-  int view = x->mode & ~VM_HALF;
-  if (!(x->mode & VM_HALF)) {
+  int view = view_of(x->mode), data = data_stored(x->mode), aux = aux_stored(x->mode), step = view == VM_DEPTH ? 2 : 1;
+  if (data == VM_FP32 && aux == VM_FP32) {
     show(out, view, k, x->data + base, x->aux + base, count);
     return;
   }
-  int gradient = view == VM_NORMALIZED_GRADIENT || view == VM_NORMALIZED_RELU_GRADIENT, step = view == VM_DEPTH ? 2 : 1;
-  const uint16_t *from = (const uint16_t *)(gradient ? x->aux : x->data) + base;
-  float block[BLOCK];
+  float block[BLOCK], beside[BLOCK];
   for (int64_t at = 0, most = BLOCK / step; at < count; at += most) {
     int64_t run = count - at < most ? count - at : most;
-    from_half(block, from + at * step, (run - 1) * step + 1);
-    show(out + at, view, k, gradient ? x->data + base + at : block, block, run);
+    const float *in = elements(block, x->data, data, base + at * step, (run - 1) * step + 1);
+    show(out + at, view, k, in, needs_aux(x->mode) ? elements(beside, x->aux, aux, base + at, run) : in, run);
   }
 }
 
@@ -126,7 +173,7 @@ INLINE void load_row(float *restrict out, const vm_operand *x, channel k, int64_
   if (skip > 0) memset(out, 0, (size_t)skip * sizeof(float));
   if (last < count) memset(out + last, 0, (size_t)(count - last) * sizeof(float));
   int64_t base, step = 1;
-  if ((x->mode & ~VM_HALF) == VM_DEPTH) {
+  if (view_of(x->mode) == VM_DEPTH) {
     base = ((n * (x->channels / 4) + c / 4) * 2 * x->height + 2 * row + ((c >> 1) & 1)) * 2 * x->width + (c & 1);
     step = 2;
   } else {
@@ -197,22 +244,25 @@ CLONES void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, i
   }
 }
 
-CLONES void vm_store_half_range(uint16_t *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count) {
+CLONES void vm_put_range(float *y, int stored, int64_t at, const vm_operand *x, int64_t n, int64_t c, int64_t start,
+                         int64_t count, int accumulate) {
   channel k = load_channel(x, c);
   int64_t base = (n * x->channels + c) * x->height * x->width + start;
-  float block[BLOCK];
-  for (int64_t at = 0; at < count; at += BLOCK) {
-    int64_t run = count - at < BLOCK ? count - at : BLOCK;
-    load_span(block, x, k, base + at, run);
-    to_half(y + at, block, run);
+  float block[BLOCK], before[BLOCK];
+  for (int64_t i = 0; i < count; i += BLOCK) {
+    int64_t run = count - i < BLOCK ? count - i : BLOCK;
+    load_span(block, x, k, base + i, run);
+    if (accumulate) {
+      const float *old = elements(before, y, stored, at + i, run);
+      for (int64_t j = 0; j < run; j++) block[j] += old[j];
+    }
+    put(y, stored, at + i, block, run);
   }
 }
 
-float vm_element(const float *x, int half, int64_t at) {
-  if (!half) return x[at];
+float vm_element(const float *x, int stored, int64_t at) {
   float v;
-  from_half(&v, (const uint16_t *)x + at, 1);
-  return v;
+  return *elements(&v, x, stored, at, 1);
 }
 
 INLINE void add_sums(const float *x, int64_t count, double shift, double *sum, double *squares) {
@@ -227,16 +277,13 @@ INLINE void add_sums(const float *x, int64_t count, double shift, double *sum, d
   *squares += ss;
 }
 
-CLONES void vm_sums(const float *x, int half, int64_t at, int64_t count, double shift, double *sum, double *squares) {
-  if (!half) {
-    add_sums(x + at, count, shift, sum, squares);
-    return;
-  }
+CLONES void vm_sums(const float *x, int stored, int64_t at, int64_t count, double shift, double *sum, double *squares) {
   float block[BLOCK];
-  for (int64_t i = 0; i < count; i += BLOCK) {
-    int64_t run = count - i < BLOCK ? count - i : BLOCK;
-    from_half(block, (const uint16_t *)x + at + i, run);
-    add_sums(block, run, shift, sum, squares);
+  // One run where nothing is converted.
+  int64_t most = stored == VM_FP32 ? count : BLOCK;
+  for (int64_t i = 0; i < count; i += most) {
+    int64_t run = count - i < most ? count - i : most;
+    add_sums(elements(block, x, stored, at + i, run), run, shift, sum, squares);
   }
 }
 
@@ -254,24 +301,15 @@ INLINE void add_norm_gradient_sums(const float *g, const float *z, int64_t count
   *products += sp;
 }
 
-CLONES void vm_norm_gradient_sums(const float *g, const float *z, int half, int64_t at, int64_t count, float mean, float scale,
-                                  float beta, int relu, double *sum, double *products) {
-  if (!half) {
-    add_norm_gradient_sums(g, z + at, count, mean, scale, beta, relu, sum, products);
-    return;
+CLONES void vm_norm_gradient_sums(const float *g, int g_stored, const float *z, int z_stored, int64_t at, int64_t count,
+                                  float mean, float scale, float beta, int relu, double *sum, double *products) {
+  float gradients[BLOCK], block[BLOCK];
+  int64_t most = g_stored == VM_FP32 && z_stored == VM_FP32 ? count : BLOCK;
+  for (int64_t i = 0; i < count; i += most) {
+    int64_t run = count - i < most ? count - i : most;
+    add_norm_gradient_sums(elements(gradients, g, g_stored, at + i, run), elements(block, z, z_stored, at + i, run), run, mean,
+                           scale, beta, relu, sum, products);
   }
-  float block[BLOCK];
-  for (int64_t i = 0; i < count; i += BLOCK) {
-    int64_t run = count - i < BLOCK ? count - i : BLOCK;
-    from_half(block, (const uint16_t *)z + at + i, run);
-    add_norm_gradient_sums(g + i, block, run, mean, scale, beta, relu, sum, products);
-  }
-}
-
-INLINE float load_one(const vm_operand *x, channel k, int64_t at) {
-  float v;
-  load_span(&v, x, k, at, 1);
-  return v;
 }
 
 CLONES void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t out_width) {
@@ -291,24 +329,37 @@ CLONES void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c,
   }
 }
 
-CLONES void vm_max_pool_gradient_rows(float *dx, const vm_operand *x, const float *dy, int64_t n, int64_t c,
-                                      int64_t row, int64_t out_height, int64_t out_width, int accumulate) {
+CLONES void vm_max_pool_gradient_rows(float *dx, int dx_stored, const vm_operand *x, const float *dy, int dy_stored, int64_t n,
+                                      int64_t c, int64_t row, int64_t out_height, int64_t out_width, int accumulate) {
   channel k = load_channel(x, c);
-  int64_t width = x->width;
-  int64_t base = ((n * x->channels + c) * x->height + 2 * row) * width;
+  int64_t width = x->width, base = ((n * x->channels + c) * x->height + 2 * row) * width;
+  int64_t from = ((n * x->channels + c) * out_height + row) * out_width;
   int64_t rows = x->height - 2 * row < 2 ? x->height - 2 * row : 2;
-  if (!accumulate) memset(dx + base, 0, (size_t)(rows * width) * sizeof(float));
-  if (row >= out_height) return;
-  const float *d = dy + ((n * x->channels + c) * out_height + row) * out_width;
-  for (int64_t j = 0; j < out_width; j++) {
-    int64_t at[4] = {base + 2 * j, base + 2 * j + 1, base + width + 2 * j, base + width + 2 * j + 1};
-    int best = 0;
-    float most = load_one(x, k, at[0]);
-    for (int i = 1; i < 4; i++) {
-      float v = load_one(x, k, at[i]);
-      if (v > most) most = v, best = i;
+  float top[BLOCK], low[BLOCK], d[2][BLOCK], gradients[BLOCK], before[BLOCK];
+  for (int64_t at = 0; at < width; at += BLOCK) {
+    int64_t run = width - at < BLOCK ? width - at : BLOCK;
+    memset(d, 0, sizeof(d));
+    // Windows; an odd last column has none.
+    int64_t windows = row < out_height ? run / 2 : 0;
+    if (windows > 0) {
+      load_span(top, x, k, base + at, 2 * windows);
+      load_span(low, x, k, base + width + at, 2 * windows);
+      const float *g = elements(gradients, dy, dy_stored, from + at / 2, windows);
+      for (int64_t j = 0; j < windows; j++) {
+        float v[4] = {top[2 * j], top[2 * j + 1], low[2 * j], low[2 * j + 1]};
+        int best = 0;
+        for (int i = 1; i < 4; i++)
+          if (v[i] > v[best]) best = i;
+        d[best / 2][2 * j + (best & 1)] = g[j];
+      }
     }
-    dx[at[best]] += d[j];
+    for (int64_t i = 0; i < rows; i++) {
+      if (accumulate) {
+        const float *old = elements(before, dx, dx_stored, base + i * width + at, run);
+        for (int64_t j = 0; j < run; j++) d[i][j] += old[j];
+      }
+      put(dx, dx_stored, base + i * width + at, d[i], run);
+    }
   }
 }
 
@@ -331,10 +382,21 @@ CLONES void vm_add(float *y, const float *x, int64_t count) {
   for (int64_t i = 0; i < count; i++) y[i] += x[i];
 }
 
-CLONES double vm_sum(const float *x, int64_t count) {
+INLINE double sum_of(const float *x, int64_t count) {
   REASSOCIATE
   double sum = 0;
   for (int64_t i = 0; i < count; i++) sum += (double)x[i];
+  return sum;
+}
+
+CLONES double vm_sum(const float *x, int stored, int64_t at, int64_t count) {
+  if (stored == VM_FP32) return sum_of(x + at, count);
+  float block[BLOCK];
+  double sum = 0;
+  for (int64_t i = 0; i < count; i += BLOCK) {
+    int64_t run = count - i < BLOCK ? count - i : BLOCK;
+    sum += sum_of(elements(block, x, stored, at + i, run), run);
+  }
   return sum;
 }
 

@@ -227,7 +227,7 @@ import Testing
     #expect(plan.contains { $0.name == "step-256-without-units" && $0.commands.joined().contains("opencl:0:0@amd") })
     for precision in ["fp32", "bf16"] {
       let halved = plan.first { $0.name == "step-2048-\(precision)-halved" }?.commands.joined().joined(separator: " ")
-      #expect(halved?.contains("--precision \(precision) --activations fp16") == true)
+      #expect(halved?.contains("--precision \(precision) --activations fp16 --gradients bf16") == true)
     }
   }
 

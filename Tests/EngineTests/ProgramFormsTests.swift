@@ -22,8 +22,11 @@ import Testing
     let model = VariableUNet(base: base)
     let training = try TrainingGraph(model, batch: 2, height: side, width: side).graph
     let inference = try InferenceGraph(model, batch: 2, height: side, width: side).graph
-    let halved = training.halvingActivations(for: Coverage.imaginaryDevice(KernelChoice(.cpu)))
-    for program in programs(training).union(programs(inference)).union(programs(halved))
+    let device = Coverage.imaginaryDevice(KernelChoice(.cpu))
+    let stored = [(ActivationStorage.fp16, GradientStorage.fp32), (.fp32, .bf16), (.fp16, .bf16)].map {
+      training.storing($0.0, $0.1, for: device)
+    }
+    for program in ([training, inference] + stored).reduce(into: Set(), { $0.formUnion(programs($1)) })
     where program.hasPrefix("conv2d") && !program.contains("pack") {
       #expect(
         !program.contains(" ") || program.hasPrefix("conv2d_reduce") || program.hasPrefix("conv2d_winograd_reduce"),

@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [("micro_batch", "0"), ("memory_limit", "lots")])
+  @Test(arguments: [("micro_batch", "0"), ("memory_limit", "lots"), ("activations", "bf16"), ("gradients", "fp16")])
   func nonsenseAboutMemoryIsNamed(_ name: String, _ value: String) throws {
     let options = try RunOptions.parse("\(name): \(value)\n", path: "a.yaml")
     #expect {
@@ -74,6 +74,7 @@ import Testing
     options.batch = 8
     options.micro_batch = 3
     options.memory_limit = "4800MB"
+    options.gradients = "bf16"
     options.learning_rate = 1.25e-5
     options.device = "yes: 1"
     let configuration = try RunConfiguration(options)

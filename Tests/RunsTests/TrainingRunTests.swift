@@ -28,6 +28,7 @@ import Testing
 
   @Test(arguments: [
     "", "average: 0.9\nrecalibrate: 2\nclip_norm: 0.5\nbalance: both\non_nonfinite: skip",
+    "activations: fp16\ngradients: bf16",
     """
     schedule: cosine
     warmup_epochs: 1
@@ -172,7 +173,7 @@ import Testing
     try directory.create()
     _ = try TrainingRun(configuration(epochs: 1), data: data, directory: directory, backend: CPUBackend(), resuming: false)
       .run(shouldStop: { false }, report: { _ in })
-    for change in ["batch: 3", "micro_batch: 1", "seed: 6", "base: 8", "patch: 48"] {
+    for change in ["batch: 3", "micro_batch: 1", "seed: 6", "base: 8", "patch: 48", "activations: fp16", "gradients: bf16"] {
       let changed = try RunConfiguration(RunOptions.parse(change, path: "c").over(configuration(epochs: 2).options))
       let name = change.prefix { $0 != ":" }
       #expect {

@@ -23,6 +23,7 @@ public final class StepBenchmark {
   ///   - inference: forward alone, with running statistics; a training step otherwise.
   public init(
     patch: Int, base: Int?, batch: Int, microBatch: Int? = nil, activations: ActivationStorage = .fp32,
+    gradients: GradientStorage = .fp32,
     memoryLimit: MemoryLimit = .automatic,
     inference: Bool = false, backend: any Backend
   ) throws(EngineError) {
@@ -60,7 +61,7 @@ public final class StepBenchmark {
     } else {
       let session = try TrainingSession(
         model, batch: batch, microBatch: microBatch, height: patch, width: patch, on: backend,
-        activations: activations, memoryLimit: memoryLimit)
+        activations: activations, gradients: gradients, memoryLimit: memoryLimit)
       runs = Double(batch) / Double(session.shape.microBatch)
       executable = session.mainStep.executable
       plan = session.plan

@@ -18,6 +18,8 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "Images on the device at one time; gradients are added up over the batch (default: all).") var microBatch: Int?
   @Option(help: "How activations are stored: fp32, or fp16 in half the memory.")
   var activations: ActivationStorage = .fp32
+  @Option(help: "How gradients of activations are stored: fp32, or bf16 in half the memory.")
+  var gradients: GradientStorage = .fp32
   @Flag(help: "Take the largest batch that fits with nothing computed again, instead of --batch.") var largestBatch = false
   @Option(help: "Memory that the plan may take, such as 5GiB; more work where less is kept.") var memoryLimit: MemoryLimit =
     .automatic
@@ -45,15 +47,15 @@ struct BenchStepCommand: ParsableCommand {
     let backend = try chooseBackend(device, precision: precision)
     if largestBatch {
       let shape = TrainingShape(
-        VariableUNet(base: size.base), batch: 1, height: size.patch, width: size.patch, activations: activations)
+        VariableUNet(base: size.base), batch: 1, height: size.patch, width: size.patch, activations: activations,
+        gradients: gradients)
       // Where not even one fits, the step says what would.
       let most = shape.largestBatch(backend.traits, within: memoryLimit.bytes(on: backend)) ?? 1
       size = BenchSize.Values(patch: size.patch, base: size.base, batch: most)
     }
     let benchmark = try StepBenchmark(
       patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, activations: activations,
-      memoryLimit: memoryLimit,
-      inference: inference, backend: backend)
+      gradients: gradients, memoryLimit: memoryLimit, inference: inference, backend: backend)
     if serve { return try answer(benchmark, backend) }
     let first = try benchmark.step()
     var samples: [StepBenchmark.Sample] = []

@@ -39,12 +39,12 @@ struct ReportPlan {
 
   private func step(
     _ size: BenchSize.Values, steps: Int, seconds: Double, _ device: String, _ precision: Precision = .fp32,
-    _ activations: ActivationStorage = .fp32
+    _ activations: ActivationStorage = .fp32, _ gradients: GradientStorage = .fp32
   ) -> [String] {
     glomseg(
       "bench", "step", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)", "--steps", "\(steps)",
       "--seconds", String(format: "%.1f", seconds), "--device", device, "--precision", precision.rawValue,
-      "--activations", activations.rawValue, "--json", "-")
+      "--activations", activations.rawValue, "--gradients", gradients.rawValue, "--json", "-")
   }
 
   /// Checks and steps in each lower precision, and without matrix units: where there are some that glomseg uses.
@@ -75,8 +75,8 @@ struct ReportPlan {
       [Precision.fp32, .bf16].map { precision in
         ReportSection(
           name: "step-\(size.patch)-\(name(precision))-halved",
-          title: "Training step, \(size.description), \(name(precision)), activations in fp16",
-          commands: [step(size, steps: 20, seconds: share(0.03), device, precision, .fp16)], most: share(0.1),
+          title: "Training step, \(size.description), \(name(precision)), activations in fp16, gradients in bf16",
+          commands: [step(size, steps: 20, seconds: share(0.03), device, precision, .fp16, .bf16)], most: share(0.1),
           reasonToSkip: precision == .fp32 ? failed("step-\(size.patch)") : reason)
       }
     }

@@ -41,8 +41,7 @@ public struct Differentiation {
   public mutating func storedUpstream(_ value: ValueID) -> ValueID? {
     guard let gradient = gradients[value] else { return nil }
     guard case .view = graph[gradient].residence else { return gradient }
-    let info = graph[value]
-    let stored = graph.arena("gradient of \(info.name)", info.shape, needsGradient: false)
+    let stored = graph.gradient(of: value)
     graph.add(Materialize(accumulates: false), [gradient], results: [stored])
     gradients[value] = stored
     return stored
@@ -61,12 +60,11 @@ public struct Differentiation {
     let info = graph[value]
     guard info.needsGradient else { return nil }
     if let existing = storedUpstream(value) { return Target(value: existing, accumulates: true) }
-    let name = "gradient of \(info.name)"
     let gradient: ValueID
     if case .persistent(.parameters, let offset) = info.residence {
-      gradient = graph.source(name, info.shape, .persistent(.gradients, offset: offset))
+      gradient = graph.source("gradient of \(info.name)", info.shape, .persistent(.gradients, offset: offset))
     } else {
-      gradient = graph.arena(name, info.shape, needsGradient: false)
+      gradient = graph.gradient(of: value)
     }
     gradients[value] = gradient
     return Target(value: gradient, accumulates: false)

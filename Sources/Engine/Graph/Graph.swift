@@ -29,6 +29,8 @@ public struct Graph: Sendable {
   public private(set) var kept: Set<ValueID> = []
   /// Inputs whose next values the host may write while the device still runs a step, in order.
   public private(set) var ahead: [ValueID] = []
+  /// Gradients with respect to activations, all that a differentiation stored, and of what.
+  package private(set) var gradients: [ValueID: ValueID] = [:]
   /// The view that a node offers of its results, such as a batch norm's normalised output.
   private(set) var viewProducers: [ValueID: Int] = [:]
 
@@ -50,6 +52,13 @@ public struct Graph: Sendable {
   /// An arena value that some node will write.
   mutating func arena(_ name: String, _ shape: Shape, needsGradient: Bool) -> ValueID {
     source(name, shape, .arena, needsGradient: needsGradient)
+  }
+
+  /// An arena value for the gradient with respect to a value.
+  mutating func gradient(of value: ValueID) -> ValueID {
+    let gradient = arena("gradient of \(self[value].name)", shape(value), needsGradient: false)
+    gradients[gradient] = value
+    return gradient
   }
 
   /// A view; `producer` is the index of the node whose gradient rule turns its gradient into that of what it shows.
@@ -92,8 +101,8 @@ public struct Graph: Sendable {
     nodes.append(Node(operation: operation, inputs: inputs, results: results, updates: updates, phase: phase))
   }
 
-  /// Stores a value in 16 bits; all that read it have to be able to.
-  public mutating func halve(_ value: ValueID) { values[Int(value.index)].storage = .float16 }
+  /// Stores a value in 16 bits; all that read it or add to it have to be able to.
+  public mutating func store(_ value: ValueID, as storage: Storage) { values[Int(value.index)].storage = storage }
 
   /// The same values under other nodes.
   func replacing(nodes: [Node]) -> Graph {
@@ -105,7 +114,7 @@ public struct Graph: Sendable {
   }
 
   /// The stored values behind a value: itself, or what its view shows.
-  func stored(_ value: ValueID) -> [ValueID] {
+  package func stored(_ value: ValueID) -> [ValueID] {
     if case .view(let view) = self[value].residence { return view.values }
     return [value]
   }
@@ -115,23 +124,25 @@ public struct Graph: Sendable {
     return .plain
   }
 
-  /// The activation in a value: itself, or what its view normalises.
-  func activation(_ value: ValueID) -> ValueID {
+  /// The tensors in a value: itself, or what its view shows, and the activation beside a gradient.
+  func tensors(_ value: ValueID) -> (data: ValueID, aux: ValueID?) {
     switch self[value].residence {
-    case .view(.normalized(let z, _, _)), .view(.normalizedGradient(_, let z, _, _)): z
-    default: value
+    case .view(.normalized(let z, _, _)): (z, nil)
+    case .view(.normalizedGradient(let gradient, let z, _, _)): (gradient, z)
+    default: (value, nil)
     }
   }
 
   func reading(_ value: ValueID) -> Reading {
-    Reading(view: mode(value), isHalf: self[activation(value)].storage == .float16)
+    let (data, aux) = tensors(value)
+    return Reading(view: mode(value), data: self[data].storage, aux: aux.map { self[$0].storage } ?? .float32)
   }
 
   /// Shapes and views of a node's operands.
   public func io(_ node: Node) -> NodeIO {
     NodeIO(
       inputs: node.inputs.map { shape($0) }, readings: node.inputs.map { reading($0) },
-      targets: node.targets.map { shape($0) }, halfTargets: node.targets.map { self[$0].storage == .float16 })
+      targets: node.targets.map { shape($0) }, targetStorage: node.targets.map { self[$0].storage })
   }
 
   private mutating func append(_ info: ValueInfo) -> ValueID {

@@ -6,11 +6,11 @@ public protocol Operation: Sendable {
   /// Whether inputs may be views; an operation that cannot read one must not be given one.
   static var readsViews: Bool { get }
 
-  /// Whether an input may be, or show, an activation in 16 bits.
-  func readsHalf(_ input: Int) -> Bool
+  /// Whether an input's tensors may be in 16 bits: activations and gradients, not tables.
+  func reads16Bits(_ input: Int) -> Bool
 
-  /// Whether the first result can be written in 16 bits at once; otherwise it is written in 32 and copied.
-  func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool
+  /// Whether a target may be in 16 bits: written or added to as it is. A node's first result that may not is written in 32 and copied.
+  func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool
 
   /// Shapes of the results; the only place that checks the inputs' shapes.
   func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape]
@@ -33,8 +33,8 @@ public protocol Operation: Sendable {
 
 extension Operation {
   public static var readsViews: Bool { false }
-  public func readsHalf(_ input: Int) -> Bool { false }
-  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { false }
+  public func reads16Bits(_ input: Int) -> Bool { false }
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool { false }
   public func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError) {
     throw .unsupported(operation: Self.name, problem: "has no gradient rule")
   }
@@ -58,14 +58,18 @@ public struct NodeIO: Sendable {
   public let readings: [Reading]
   /// What it writes: new values first, then those that it updates in place.
   public let targets: [Shape]
-  /// Whether a target is stored in 16 bits.
-  let halfTargets: [Bool]
+  let targetStorage: [Storage]
 
   /// Bytes of every input and target, once.
   var byteCount: Int {
     zip(inputs, readings).reduce(0) { $0 + $1.0.count * $1.1.bytesPerElement }
-      + zip(targets, halfTargets).reduce(0) { $0 + $1.0.count * ($1.1 ? 2 : 4) }
+      + targets.indices.reduce(0) { $0 + targetBytes($1) }
   }
+}
+
+extension NodeIO {
+  /// Bytes of a target.
+  func targetBytes(_ target: Int) -> Int { targets[target].count * targetStorage[target].bytesPerElement }
 }
 
 /// What an operation may know of the device that it runs on.
@@ -131,8 +135,11 @@ public struct DeviceTraits: Sendable {
   var gradientGroupsWanted: Int { tiles[.gradientSlices] * computeUnits }
 }
 
-/// A macro of kernels that read or write 16 bits, where they do: where not, they are the same programs whatever storage there is.
-func halfMacro(_ name: String, _ isHalf: Bool) -> [(name: String, value: Int)] { isHalf ? [(name, 1)] : [] }
+/// The macro that says how a kernel's tensor is stored, where that is in 16 bits: where not, it is the same program whatever storage there
+/// is.
+func storedMacro(_ name: String, _ storage: Storage) -> [(name: String, value: Int)] {
+  storage == .float32 ? [] : [(name, storage.rawValue)]
+}
 
 /// One kernel launch of an OpenCL execution.
 public struct Launch: Sendable {

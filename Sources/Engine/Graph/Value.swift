@@ -4,13 +4,16 @@ public struct ValueID: Hashable, Sendable, Comparable {
   public static func < (a: ValueID, b: ValueID) -> Bool { a.index < b.index }
 }
 
-/// How a value's elements are stored. Arithmetic is fp32 throughout.
-public enum Storage: Sendable {
-  case float32
-  /// IEEE half precision: activations (`ActivationStorage.fp16`). Rounded as they are written, to nearest even, finite values beyond
-  /// ±65504 to that.
-  case float16
-  var bytesPerElement: Int { self == .float16 ? 2 : 4 }
+/// How a value's elements are stored, rounded to nearest even as they are written; raw values as in `storage.clh` and `VectorMath.h`.
+/// Arithmetic is fp32 throughout.
+public enum Storage: Int, Sendable {
+  case float32 = 0
+  /// IEEE half precision: activations (`ActivationStorage.fp16`). Finite values beyond ±65504 are set to that.
+  case float16 = 1
+  /// The upper half of an fp32: gradients (`GradientStorage.bf16`).
+  case bfloat16 = 2
+
+  public var bytesPerElement: Int { self == .float32 ? 4 : 2 }
 }
 
 /// The order of a value's elements in memory. Channel-innermost layouts are to come.
@@ -37,6 +40,8 @@ public enum Residence: Sendable {
   case persistent(Slab, offset: Int)
   /// Never stored: computed by whoever loads it.
   case view(View)
+
+  var isArena: Bool { if case .arena = self { true } else { false } }
 }
 
 /// A value that is computed where it is loaded.
@@ -82,16 +87,28 @@ public enum ViewMode: Int, Sendable {
   var isGradient: Bool { self == .normalizedGradient || self == .normalizedReLUGradient }
 }
 
-/// How an operand is read: its view, and whether the activation in that is stored in 16 bits.
+/// How an operand is read: its view, and how the tensors in that are stored.
 public struct Reading: Sendable, Equatable {
   public let view: ViewMode
-  public let isHalf: Bool
+  /// What the view shows: a gradient where it is one, otherwise the activation or whatever else.
+  public let data: Storage
+  /// The activation beside a gradient; fp32 where there is none.
+  public let aux: Storage
 
-  static let depth = Reading(view: .depth, isHalf: false)
+  /// - Precondition: a gradient beside its activation is not fp16, nor that bf16: kernels have no names for it.
+  init(view: ViewMode, data: Storage = .float32, aux: Storage = .float32) {
+    precondition(view.isGradient ? data != .float16 && aux != .bfloat16 : aux == .float32, "a storage that no kernel reads")
+    self.view = view
+    self.data = data
+    self.aux = aux
+  }
+
+  /// A plain tensor (n, c, 2h, 2w) read as (n, 4c, h, w).
+  var depth: Reading { Reading(view: .depth, data: data) }
   /// As kernels and `VectorMath` know it.
-  var code: Int { view.rawValue + (isHalf ? 8 : 0) }
+  var code: Int { view.rawValue + (data == .float16 || aux == .float16 ? 8 : 0) + (data == .bfloat16 ? 16 : 0) }
   /// Bytes of an element, of a gradient with its activation.
-  var bytesPerElement: Int { (isHalf ? 2 : 4) + (view.isGradient ? 4 : 0) }
+  var bytesPerElement: Int { data.bytesPerElement + (view.isGradient ? aux.bytesPerElement : 0) }
 }
 
 /// What the graph knows of a value.

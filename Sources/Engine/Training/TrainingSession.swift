@@ -42,12 +42,13 @@ public final class TrainingSession {
   /// - Parameters:
   ///   - microBatch: images on the device at one time; all of the batch where nil.
   ///   - activations: how they wait for the backward pass.
+  ///   - gradients: how those with respect to activations are stored.
   ///   - averages: keep a moving average of the parameters.
   ///   - memoryLimit: of the plan's peak; what would exceed it is computed again instead of kept, with the same results.
   /// - Throws: `.memory` before anything is allocated where no plan fits, with sizes that would.
   public init(
     _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int, on backend: any Backend,
-    activations: ActivationStorage = .fp32,
+    activations: ActivationStorage = .fp32, gradients: GradientStorage = .fp32,
     averages: Bool = false, memoryLimit: MemoryLimit = .automatic, seed: UInt64 = 0, loss: BCEDiceLoss = BCEDiceLoss(),
     adam: Adam = Adam()
   ) throws(EngineError) {
@@ -55,7 +56,7 @@ public final class TrainingSession {
     self.backend = backend
     let shape = TrainingShape(
       model, batch: batch, microBatch: microBatch, height: height, width: width, activations: activations,
-      averages: averages)
+      gradients: gradients, averages: averages)
     self.shape = shape
     self.loss = loss
     self.adam = adam

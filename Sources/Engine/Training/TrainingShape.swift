@@ -13,12 +13,13 @@ public struct TrainingShape: Sendable, Equatable {
   public var width: Int
 
   public var activations: ActivationStorage
+  public var gradients: GradientStorage
   /// Whether a moving average of the parameters is kept: one slab more.
   public var averages: Bool
 
   public init(
     _ model: VariableUNet, batch: Int, microBatch: Int? = nil, height: Int, width: Int,
-    activations: ActivationStorage = .fp32, averages: Bool = false
+    activations: ActivationStorage = .fp32, gradients: GradientStorage = .fp32, averages: Bool = false
   ) {
     self.model = model
     self.batch = batch
@@ -26,6 +27,7 @@ public struct TrainingShape: Sendable, Equatable {
     self.height = height
     self.width = width
     self.activations = activations
+    self.gradients = gradients
     self.averages = averages
   }
 
@@ -40,8 +42,8 @@ public struct TrainingShape: Sendable, Equatable {
     let graph = try TrainingGraph(
       model, batch: microBatch, height: height, width: width, loss: loss, adam: adam,
       accumulates: microBatch < batch, averages: averages)
-    let nodes = activations == .fp16 ? graph.graph.halvingActivations(for: device) : graph.graph
-    return (graph, try Plan(nodes, layout: graph.layout, for: device, within: limitBytes))
+    let stored = graph.graph.storing(activations, gradients, for: device)
+    return (graph, try Plan(stored, layout: graph.layout, for: device, within: limitBytes))
   }
 
   /// Whether the step fits, with values computed again if need be.

@@ -6,9 +6,23 @@
 
 #include <stdint.h>
 
+/// How a tensor's elements are stored; the same numbers as STORED_... in storage.clh, which says how they are rounded. A tensor's pointer
+/// is that of an fp32 one in every function.
+enum vm_storage { VM_FP32, VM_FP16, VM_BF16 };
+
 /// How an operand is read; the same numbers as ViewMode in the engine and VIEW_... in prelude.clh.
-/// VM_HALF is added where the activation is in 16 bits: `aux` of a gradient, `data` of the others.
-enum vm_mode { VM_PLAIN, VM_NORMALIZED, VM_NORMALIZED_RELU, VM_NORMALIZED_GRADIENT, VM_NORMALIZED_RELU_GRADIENT, VM_DEPTH, VM_HALF = 8 };
+/// VM_VIEW_FP16 is added where the activation is VM_FP16: `aux` of a gradient, `data` of the others; VM_VIEW_BF16 where `data` is
+/// VM_BF16, a gradient.
+enum vm_mode {
+  VM_PLAIN,
+  VM_NORMALIZED,
+  VM_NORMALIZED_RELU,
+  VM_NORMALIZED_GRADIENT,
+  VM_NORMALIZED_RELU_GRADIENT,
+  VM_DEPTH,
+  VM_VIEW_FP16 = 8,
+  VM_VIEW_BF16 = 16
+};
 
 /// A tensor (n, channels, height, width) read through a view. `table` and `aux` as in prelude.clh.
 typedef struct {
@@ -30,32 +44,33 @@ int64_t vm_im2col_stage(int64_t k, int64_t dilation, int64_t out_width, int64_t 
 /// y[0..count) = or += x's elements [start, start + count) of channel c of image n.
 void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count, int accumulate);
 
-/// The same, in 16 bits: IEEE half precision to nearest even, finite values beyond +-65504 that.
-void vm_store_half_range(uint16_t *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count);
-/// x[at], in 16 bits where `half`.
-float vm_element(const float *x, int half, int64_t at);
+/// The same of y's elements [at, at + count), as they are stored.
+void vm_put_range(float *y, int stored, int64_t at, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count,
+                  int accumulate);
+/// x[at].
+float vm_element(const float *x, int stored, int64_t at);
 
 /// Adds x[i] - shift and its square, of elements [at, at + count).
-void vm_sums(const float *x, int half, int64_t at, int64_t count, double shift, double *sum, double *squares);
-/// Adds g * f' and g * f' * (z - mean), of elements [at, at + count) of z and the first `count` of g, where f' is 1, or with relu the
-/// step of (z - mean) * scale + beta.
-void vm_norm_gradient_sums(const float *g, const float *z, int half, int64_t at, int64_t count, float mean, float scale,
-                           float beta, int relu, double *sum, double *products);
+void vm_sums(const float *x, int stored, int64_t at, int64_t count, double shift, double *sum, double *squares);
+/// Adds g * f' and g * f' * (z - mean), of elements [at, at + count) of both, where f' is 1, or with relu the step of
+/// (z - mean) * scale + beta.
+void vm_norm_gradient_sums(const float *g, int g_stored, const float *z, int z_stored, int64_t at, int64_t count, float mean,
+                           float scale, float beta, int relu, double *sum, double *products);
 
 /// One row of 2x2 max-pooling: y[j] of output row `row`, through the view.
 void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t out_width);
 /// Two rows (2*row, 2*row + 1; the odd last row alone) of its gradient: the first maximum takes it, the rest get 0.
-void vm_max_pool_gradient_rows(float *dx, const vm_operand *x, const float *dy, int64_t n, int64_t c, int64_t row,
-                               int64_t out_height, int64_t out_width, int accumulate);
+void vm_max_pool_gradient_rows(float *dx, int dx_stored, const vm_operand *x, const float *dy, int dy_stored, int64_t n, int64_t c,
+                               int64_t row, int64_t out_height, int64_t out_width, int accumulate);
 
 /// dx = or += dy where x > 0.
 void vm_relu(float *y, const float *x, int64_t count);
 void vm_relu_gradient(float *dx, const float *x, const float *dy, int64_t count, int accumulate);
 
-/// y[i] = value; y[i] += x[i]; sum of x; sum of squares.
+/// y[i] = value; y[i] += x[i]; sum of x's elements [at, at + count); sum of squares.
 void vm_fill(float *y, float value, int64_t count);
 void vm_add(float *y, const float *x, int64_t count);
-double vm_sum(const float *x, int64_t count);
+double vm_sum(const float *x, int stored, int64_t at, int64_t count);
 double vm_sum_squares(const float *x, int64_t count);
 
 /// y[2*j] = even[j], y[2*j + 1] = odd[j], both plus bias.

@@ -52,8 +52,8 @@ struct Accuracy: Sendable {
   var products: Double = 0
   /// A gradient through a ReLU of what a convolution gives.
   var jumps = false
-  /// Rounded to 16 bits at the end.
-  var isHalved = false
+  /// What storing it adds: the unit roundoff of 16 bits, as often as it is rounded to them.
+  var storageRoundoff = 0.0
 
   /// The same with `products` in it.
   func after(products: Double, jumps: Bool = false) -> Accuracy {
@@ -105,11 +105,13 @@ struct CaseBuilder {
   var graph = Graph()
   private(set) var layout = StateLayout()
   private(set) var sources: [(value: ValueID, input: CaseInput)] = []
-  private(set) var outputs: [(name: String, value: ValueID)] = []
-  /// Names of the outputs that were rounded to 16 bits.
-  private(set) var halvedOutputs: Set<String> = []
-  /// Inputs that are read in 16 bits, by way of a copy; then what operations give is stored in 16 bits as well.
-  var halved: Set<String> = []
+  /// What is compared, and the value that it shows.
+  private(set) var outputs: [(name: String, value: ValueID, shown: ValueID)] = []
+  /// Inputs that are read in 16 bits, by way of a copy.
+  var storage: [String: Storage] = [:]
+  /// How what operations give is stored, and gradients where all that touch them can.
+  var resultStorage = Storage.float32
+  var gradientStorage = GradientStorage.fp32
   private let inputs: [String: CaseInput]
   private var known: [String: ValueID] = [:]
 
@@ -132,29 +134,27 @@ struct CaseBuilder {
     }
     let value = graph.source(name, input.shape, residence, needsGradient: input.needsGradient)
     sources.append((value, input))
-    known[name] = halved.contains(name) ? try halvedCopy(of: value) : value
+    known[name] = value
+    if let storage = storage[name], storage != .float32 {
+      let copy = try graph.apply(Materialize(), [value])[0]
+      graph.store(copy, as: storage)
+      known[name] = copy
+    }
     return known[name]!
-  }
-
-  private mutating func halvedCopy(of value: ValueID) throws(EngineError) -> ValueID {
-    let copy = try graph.apply(Materialize(), [value])[0]
-    graph.halve(copy)
-    return copy
   }
 
   /// A value to compare; a view is written out.
   mutating func output(_ name: String, _ value: ValueID) throws(EngineError) {
     var stored = value
-    let isResult = graph.phase == .forward && graph[value].residence.isArena
-    if isResult, !halved.isEmpty {
-      graph.halve(value)
-      halvedOutputs.insert(name)
+    if resultStorage != .float32, graph.phase == .forward, graph[value].residence.isArena {
+      graph.store(value, as: resultStorage)
     }
-    if graph[value].residence.isView || graph[value].storage == .float16 {
+    let isGradient = graph.phase != .forward && graph[value].residence.isArena && gradientStorage != .fp32
+    if graph[value].residence.isView || graph[value].storage != .float32 || isGradient {
       stored = try graph.apply(Materialize(), [value], named: name, differentiable: false)[0]
     }
     graph.keep(stored)
-    outputs.append((name, stored))
+    outputs.append((name, stored, value))
   }
 
   /// Appends the gradients of `seeds`, pairs of a value and the input that holds its gradient, and compares those that

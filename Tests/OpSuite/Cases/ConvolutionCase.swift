@@ -87,7 +87,7 @@ struct ConvolutionCase: CaseDefinition {
     var seeds: [(ValueID, String)] = []
     for name in twice ? ["y", "y2"] : ["y"] {
       var y = try b.graph.apply(operation, values)[0]
-      if isWhole, !b.halved.isEmpty { b.graph.halve(y) }
+      if isWhole { b.graph.store(y, as: b.resultStorage) }
       if let tail { y = try tail.build(&b, y) }
       try b.output(name, y)
       seeds.append((y, "grad_" + name))

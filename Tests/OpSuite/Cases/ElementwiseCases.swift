@@ -215,8 +215,8 @@ struct ChannelGroupSumCase: CaseDefinition {
   }
 }
 
-/// A tensor through 16 bits and back, exactly as IEEE half precision has it: ties, subnormals, and what is out of range.
-struct HalfStorageCase: CaseDefinition {
+/// A tensor through 16 bits and back, exactly as IEEE half precision or bfloat16 has it: ties, subnormals, and what is out of range.
+struct StorageCase: CaseDefinition {
   static let operation = "materialize"
 
   var n = 1
@@ -225,31 +225,34 @@ struct HalfStorageCase: CaseDefinition {
   var w = 7
   /// The power of two that values reach to.
   var exponent = 3
+  var storage = Storage.float16
 
-  var label: String { "n\(n)_c\(c)_h\(h)_w\(w)_fp16_reach2^\(exponent)" }
+  var label: String { "n\(n)_c\(c)_h\(h)_w\(w)_\(storage == .float16 ? "fp16" : "bf16")_reach2^\(exponent)" }
 
   func inputs(seed: UInt64) -> [CaseInput] {
     var x = Tensor64(random: [n, c, h, w], seed: seed)
     var random = ReferenceRandom(seed: seed)
     for k in 0..<x.count {
-      // Half of them halfway between two halves, or on one; the rest anywhere.
-      var value = x.values[k] * Double(sign: .plus, exponent: exponent, significand: 1)
-      if Bool.random(using: &random) { value = (Double(value) * 2048).rounded() / 2048 }
-      x.values[k] = value
+      // Half of them halfway between two numbers of 16 bits, or on one; the rest anywhere.
+      let reach = Double(sign: .plus, exponent: exponent, significand: 1), steps = storage == .float16 ? 4096.0 : 512
+      if Bool.random(using: &random) { x.values[k] = (x.values[k] * steps).rounded() / steps }
+      x.values[k] *= reach
     }
-    for (k, value) in [0, -0.0, 65504, 65519, 65520, 70000, -1e30, 6.1e-5, 5.96e-8, 2.98e-8, -2.9e-8, 1e-38].enumerated()
-    where k < x.count { x.values[k] = value }
+    let halves = [0, -0.0, 65504, 65519, 65520, 70000, -1e30, 6.1e-5, 5.96e-8, 2.98e-8, -2.9e-8, 1e-38]
+    // Ties to an even and an odd neighbour, the largest, and fp32's subnormals, of which a device may make zeros.
+    let upper = [0, -0.0, 257, 259, -1.00390625, 1.01171875, 3.3895313892515355e38, -1e30, 65504, 1e-37, 1.5, -70000]
+    for (k, value) in (storage == .float16 ? halves : upper).enumerated() where k < x.count { x.values[k] = value }
     return [CaseInput("x", x)]
   }
 
   func build(_ b: inout CaseBuilder) throws(EngineError) {
     let half = try b.graph.apply(Materialize(), [b.source("x")])[0]
-    b.graph.halve(half)
+    b.graph.store(half, as: storage)
     try b.output("y", half)
   }
 
   func forward(_ inputs: [String: Tensor64]) -> [String: Tensor64] {
-    ["y": inputs["x"]!.roundedToHalf]
+    ["y": storage == .float16 ? inputs["x"]!.roundedToHalf : inputs["x"]!.roundedToBF16]
   }
 
   func reference(_ inputs: [String: Tensor64], _ step: Int) -> [String: Tensor64] { forward(inputs) }

@@ -37,15 +37,13 @@ public struct OpCase: Sendable, CustomStringConvertible {
 
   public var description: String { name }
 
-  /// Whether its activations are in 16 bits.
+  /// Whether its activations or gradients are in 16 bits.
   public var isHalved: Bool { definition is any StoredInHalf }
 
-  /// The same with activations in 16 bits.
-  var halved: OpCase { halved(tier: tier) }
-
-  func halved(tier: Tier) -> OpCase {
+  /// The same with activations, gradients or both in 16 bits.
+  func halved(_ kinds: HalvedKinds, tier: Tier? = nil) -> OpCase {
     func halve(_ definition: some CaseDefinition) -> OpCase {
-      OpCase(Halved(definition), seed: seed, tier: tier, tolerance: tolerance)
+      OpCase(Halved(definition, kinds), seed: seed, tier: tier ?? self.tier, tolerance: tolerance)
     }
     return halve(definition)
   }

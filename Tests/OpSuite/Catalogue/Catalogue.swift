@@ -42,7 +42,8 @@ public enum Catalogue {
     var random = ReferenceRandom(seed: seed)
     return (0..<count).map { _ in
       let opCase = randomCase(&random)
-      return isHalvable(opCase) && Int.random(in: 0..<3, using: &random) == 0 ? opCase.halved : opCase
+      guard isHalvable(opCase), Int.random(in: 0..<3, using: &random) == 0 else { return opCase }
+      return opCase.halved([.activations, .gradients, .both][Int.random(in: 0..<3, using: &random)])
     }
   }
 

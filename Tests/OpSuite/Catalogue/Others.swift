@@ -1,3 +1,5 @@
+import Engine
+
 extension Catalogue {
   static let batchNorms: [OpCase] = {
     var cases = [
@@ -77,24 +79,28 @@ extension Catalogue {
   }()
 
   static let halves: [OpCase] = {
-    var cases = [OpCase(HalfStorageCase(), tier: .quick), OpCase(HalfStorageCase(n: 1, c: 1, h: 3, w: 8193), seed: 2)]
+    var cases = [OpCase(StorageCase(), tier: .quick), OpCase(StorageCase(n: 1, c: 1, h: 3, w: 8193), seed: 2)]
     for (index, exponent) in [-26, -14, 0, 15, 20].enumerated() {
-      cases.append(OpCase(HalfStorageCase(n: index % 2 + 1, c: 3, h: 33, w: 31, exponent: exponent), seed: UInt64(index)))
+      cases.append(OpCase(StorageCase(n: index % 2 + 1, c: 3, h: 33, w: 31, exponent: exponent), seed: UInt64(index)))
     }
-    cases += [
-      OpCase(BatchNormCase(relu: true), tier: .quick).halved,
-      OpCase(BatchNormCase(relu: true, mode: .frozen), tier: .quick).halved,
-      OpCase(GroupNormCase(), tier: .quick).halved,
-      OpCase(MaterializeCase(view: .relu), tier: .quick).halved,
-      OpCase(MaxPoolCase(h: 7, w: 9, view: .relu, twice: true), tier: .quick).halved,
-      OpCase(TransposedConvolutionCase(n: 2, c: 9, o: 17, h: 6, w: 16, view: .relu), tier: .quick).halved,
-      // Gradients through a batch norm of 16 bits.
-      OpCase(
-        ConvolutionCase(
-          n: 2, channels: [9, 20], views: [.plain, .plain], h: 10, w: 19, branches: [(17, 1)],
-          tail: Norm(prefix: "norm", relu: true), isWhole: true), tier: .quick
-      ).halved,
+    cases.append(OpCase(StorageCase(storage: .bfloat16), tier: .quick))
+    for (index, exponent) in [-100, 0, 120].enumerated() {
+      cases.append(
+        OpCase(StorageCase(n: index % 2 + 1, c: 3, h: 33, w: 31, exponent: exponent, storage: .bfloat16), seed: UInt64(index)))
+    }
+    // Gradients through a batch norm of 16 bits.
+    let behindNorm = OpCase(
+      ConvolutionCase(
+        n: 2, channels: [9, 20], views: [.plain, .plain], h: 10, w: 19, branches: [(17, 1)],
+        tail: Norm(prefix: "norm", relu: true), isWhole: true), tier: .quick)
+    let transposed = OpCase(TransposedConvolutionCase(n: 2, c: 9, o: 17, h: 6, w: 16, view: .relu), tier: .quick)
+    let small = [
+      OpCase(BatchNormCase(relu: true), tier: .quick), OpCase(BatchNormCase(relu: true, mode: .frozen), tier: .quick),
+      OpCase(GroupNormCase(), tier: .quick), OpCase(MaterializeCase(view: .relu), tier: .quick),
+      OpCase(MaxPoolCase(h: 7, w: 9, view: .relu, twice: true), tier: .quick),
     ]
+    cases += (small + [transposed, behindNorm]).map { $0.halved(.activations) }
+    cases += (small + [transposed, behindNorm]).map { $0.halved(.both) }
     // By Winograd; of single taps; of few channels.
     let behindNorms = [
       ConvolutionCase(
@@ -104,12 +110,16 @@ extension Catalogue {
         isWhole: true),
       ConvolutionCase(channels: [3], h: 9, w: 7, branches: [(4, 2)], tail: Norm(prefix: "norm", relu: true), isWhole: true),
     ].map { OpCase($0) }
-    var others: [OpCase] = behindNorms + quickConvolutions + winogradConvolutions + viewedConvolutions
+    let convolutions = behindNorms + quickConvolutions
+    let someNorms = Array(batchNorms.prefix(12).dropFirst(4) + groupNorms.prefix(12).dropFirst())
+    let somePools = [OpCase(MaxPoolCase(h: 5, w: 19, ties: true))] + pools.suffix(12)
+    var others: [OpCase] = convolutions + winogradConvolutions + viewedConvolutions
     others += edgeConvolutions.prefix(6) + transposedConvolutions.suffix(10)
-    others +=
-      batchNorms.prefix(12).dropFirst(4) + groupNorms.prefix(12).dropFirst() + [OpCase(MaxPoolCase(h: 5, w: 19, ties: true))]
-    others += materializations.suffix(8) + pools.suffix(12)
-    return cases + others.map { $0.halved(tier: .standard) }
+    others += someNorms + somePools + materializations.suffix(8)
+    cases += others.map { $0.halved(.activations, tier: .standard) }
+    let graded: [OpCase] = convolutions + winogradConvolutions + transposedConvolutions.suffix(10) + someNorms + somePools
+    cases += graded.map { $0.halved(.gradients, tier: .standard) }
+    return cases + (behindNorms + somePools).map { $0.halved(.both, tier: .standard) }
   }()
 
   static let activations: [OpCase] =

@@ -27,6 +27,9 @@ public struct VariableUNetReference: Sendable {
   public let norm: NormKind
   /// Whether activations that the backward pass reads are rounded to 16 bits, for both passes.
   var activationsAreHalved = false
+  /// Whether gradients with respect to activations are rounded to bfloat16 where they are stored: of convolutions' inputs, and of what a
+  /// pooling adds to one. A batch norm's is computed where it is read.
+  var gradientsAreHalved = false
 
   public enum BottleneckKind: String, Sendable { case split, sum, plain }
   public enum NormKind: String, Sendable {
@@ -274,6 +277,8 @@ public struct VariableUNetReference: Sendable {
     activationsAreHalved ? activation.roundedToHalf : activation
   }
 
+  private func storedGradient(_ gradient: Tensor64) -> Tensor64 { gradientsAreHalved ? gradient.roundedToBF16 : gradient }
+
   private func normalized(_ z: Tensor64, _ norm: String, _ tape: inout Tape) -> Tensor64 {
     let (weight, bias) = (parameter("\(norm).weight"), parameter("\(norm).bias"))
     if self.norm == .group {
@@ -306,8 +311,8 @@ public struct VariableUNetReference: Sendable {
     gradients["final.weight"] = Reference.conv2dGradientWeight(
       gradY: gradLogits, x: last, weightShape: parameter("final.weight").shape)
     gradients["final.bias"] = Reference.biasGradient(gradY: gradLogits)
-    var g = Reference.conv2dGradientInput(
-      gradY: gradLogits, weight: parameter("final.weight"), inputShape: last.shape)
+    var g = storedGradient(
+      Reference.conv2dGradientInput(gradY: gradLogits, weight: parameter("final.weight"), inputShape: last.shape))
 
     var gradSkips: [Int: Tensor64] = [:]
     for level in 1...4 {
@@ -321,13 +326,14 @@ public struct VariableUNetReference: Sendable {
       gradients["up\(level).weight"] = Reference.convTranspose2x2GradientWeight(
         gradY: parts[0], x: below)
       gradients["up\(level).bias"] = Reference.biasGradient(gradY: parts[0])
-      g = Reference.convTranspose2x2GradientInput(gradY: parts[0], weight: weight)
+      g = storedGradient(Reference.convTranspose2x2GradientInput(gradY: parts[0], weight: weight))
     }
 
     let branches = Self.branches(bottleneck, 8 * base)
     var parts: [Tensor64]
     if bottleneck == .sum {
-      let mixed = convNormReLUBackward(g, "bottleneck.mix", norm: "bottleneck.bn_mix", dilation: 1, tape, &gradients)
+      let mixed = storedGradient(
+        convNormReLUBackward(g, "bottleneck.mix", norm: "bottleneck.bn_mix", dilation: 1, tape, &gradients))
       parts = Array(repeating: mixed, count: branches.count)
     } else {
       parts = Reference.splitChannels(g, into: branches.map(\.channels))
@@ -339,13 +345,14 @@ public struct VariableUNetReference: Sendable {
       sum = sum.map { Reference.add($0, gradX) } ?? gradX
     }
 
+    sum = sum.map(storedGradient)
     for level in [4, 3, 2, 1] {
       guard let skip = tape.skips[level], let gradSkip = gradSkips[level], let above = sum else {
         preconditionFailure("a tape without level \(level)")
       }
       let pooled = Reference.maxPool2x2Gradient(x: skip, gradY: above)
       sum = doubleConvBackward(
-        Reference.add(pooled, gradSkip), "enc\(level)", tape, &gradients)
+        storedGradient(Reference.add(pooled, gradSkip)), "enc\(level)", tape, &gradients)
     }
     return gradients
   }
@@ -354,9 +361,8 @@ public struct VariableUNetReference: Sendable {
     _ gradA: Tensor64, _ name: String, _ tape: Tape, _ gradients: inout [String: Tensor64]
   ) -> Tensor64 {
     let name = "\(name).double_conv"
-    let g = convNormReLUBackward(
-      gradA, "\(name).3", norm: "\(name).4", dilation: 1, tape, &gradients)
-    return convNormReLUBackward(g, "\(name).0", norm: "\(name).1", dilation: 1, tape, &gradients)
+    let g = storedGradient(convNormReLUBackward(gradA, "\(name).3", norm: "\(name).4", dilation: 1, tape, &gradients))
+    return storedGradient(convNormReLUBackward(g, "\(name).0", norm: "\(name).1", dilation: 1, tape, &gradients))
   }
 
   private func convNormReLUBackward(
@@ -364,7 +370,8 @@ public struct VariableUNetReference: Sendable {
     _ gradients: inout [String: Tensor64]
   ) -> Tensor64 {
     guard let (x, z) = tape.convolutions[conv] else { preconditionFailure("no tape of \(conv)") }
-    let (gradZ, gradWeight, gradBias) = normReLUGradients(z, norm, gradA)
+    let (exact, gradWeight, gradBias) = normReLUGradients(z, norm, gradA)
+    let gradZ = self.norm == .batch ? exact : storedGradient(exact)
     gradients["\(norm).weight"] = gradWeight
     gradients["\(norm).bias"] = gradBias
     let weight = parameter("\(conv).weight")

@@ -18,7 +18,7 @@ public enum CaseRunner {
       let inputs = opCase.definition.inputs(seed: opCase.seed)
       let runs = try outputs(of: opCase.definition, inputs, on: backend)
       result.problems += runs.problems
-      compare(runs.values, halved: runs.halved, opCase, inputs, backend.traits.arithmetic, &result)
+      compare(runs.values, runs.roundoffs, opCase, inputs, backend.traits.arithmetic, &result)
     } catch {
       if case .memory = error, opCase.tier == .large { result.skipReason = error.description }
       result.problems.append(error.description)
@@ -28,8 +28,8 @@ public enum CaseRunner {
   }
 
   private static func compare(
-    _ values: [[String: [Float]]], halved: Set<String>, _ opCase: OpCase, _ inputs: [CaseInput], _ arithmetic: Precision,
-    _ result: inout CaseResult
+    _ values: [[String: [Float]]], _ roundoffs: [String: Double], _ opCase: OpCase, _ inputs: [CaseInput],
+    _ arithmetic: Precision, _ result: inout CaseResult
   ) {
     let tensors = byName(inputs)
     for (step, got) in values.enumerated() {
@@ -40,7 +40,7 @@ public enum CaseRunner {
       for name in want.keys.sorted() {
         guard let want = want[name], let got = got[name] else { continue }
         var accuracy = opCase.definition.accuracy(name, tensors)
-        accuracy.isHalved = halved.contains(name)
+        accuracy.storageRoundoff = roundoffs[name] ?? 0
         let label = values.count == 1 ? name : "\(name) after step \(step + 1)"
         if let bound = ErrorBound.ofNorm(accuracy, constant: opCase.tolerance, arithmetic: arithmetic) {
           result.tensors.append(TensorResult(label, got: got, want: want, boundOfNorm: bound))
@@ -53,10 +53,10 @@ public enum CaseRunner {
     }
   }
 
-  /// A definition's outputs by step and name, which of them were rounded to 16 bits, and what was wrong beside their values.
+  /// A definition's outputs by step and name, what storing them may have cost, and what was wrong beside their values.
   static func outputs(
     of definition: any CaseDefinition, _ inputs: [CaseInput], on backend: any Backend
-  ) throws(EngineError) -> (values: [[String: [Float]]], halved: Set<String>, problems: [String]) {
+  ) throws(EngineError) -> (values: [[String: [Float]]], roundoffs: [String: Double], problems: [String]) {
     var builder = CaseBuilder(inputs)
     try definition.build(&builder)
     let alignment = max(64, backend.traits.alignmentBytes)
@@ -68,7 +68,7 @@ public enum CaseRunner {
       first = try apart.go(steps: definition.steps)
       problems = try apart.findDamage()
       // Without the bands the next run could damage the process.
-      if let first, !problems.isEmpty { return (first, builder.halvedOutputs, problems) }
+      if let first, !problems.isEmpty { return (first, apart.roundoffs, problems) }
     }
     let shared = try Run(builder, on: backend, guardBytes: 0, pattern: untouched)
     let second = try shared.go(steps: definition.steps)
@@ -77,7 +77,7 @@ public enum CaseRunner {
     if let first, let difference = differences(first, second) {
       problems.append("a plan that shares memory and one that doesn't differ in \(difference)")
     }
-    return (second, builder.halvedOutputs, problems)
+    return (second, shared.roundoffs, problems)
   }
 
   /// The first element whose bytes differ.
@@ -111,11 +111,34 @@ private struct Run {
   init(_ builder: CaseBuilder, on backend: any Backend, guardBytes: Int, pattern: Float) throws(EngineError) {
     self.builder = builder
     self.pattern = pattern
-    plan = try Plan(
-      builder.graph.copyingIntoHalves(for: backend.traits), layout: builder.layout, for: backend.traits, guardBytes: guardBytes)
+    let graph = builder.graph.storing(.fp32, builder.gradientStorage, for: backend.traits)
+    plan = try Plan(graph, layout: builder.layout, for: backend.traits, guardBytes: guardBytes)
     try plan.requireFit(backend.traits, purpose: "a case on \(backend.name)")
     state = try backend.makeState(builder.layout, slabs: plan.usesSlabs)
     executable = try backend.load(plan, state: state)
+  }
+
+  /// By output, what storing it may have cost: the roundoff of 16 bits, as often as some node wrote it or added to it; and twice that for
+  /// each gradient in 16 bits that it is computed from, whose roundings add up by chance.
+  var roundoffs: [String: Double] {
+    let graph = plan.graph
+    var costs: [ValueID: Double] = [:]
+    for node in graph.nodes {
+      let from = node.inputs.flatMap { graph.stored($0) }.reduce(0) { max($0, costs[$1] ?? 0) }
+      for target in node.targets {
+        let own = graph.gradients[target] != nil && graph[target].storage == .bfloat16 ? 0x1p-8 : 0
+        costs[target] = max(costs[target] ?? 0, 2 * from) + own
+      }
+    }
+    var found: [String: Double] = [:]
+    for (name, _, shown) in builder.outputs {
+      // What a view shows is computed from what it reads.
+      let stored = graph.stored(shown)
+      let cost = stored == [shown] ? costs[shown] ?? 0 : stored.reduce(0) { max($0, 2 * (costs[$1] ?? 0)) }
+      let result = graph[shown].storage == .float16 ? 0x1p-11 : 0
+      if cost + result > 0 { found[name] = cost + result }
+    }
+    return found
   }
 
   /// Fills all memory, writes the inputs, runs, and reads the outputs of each step.
@@ -136,7 +159,7 @@ private struct Run {
       try executable.runAll()
       try executable.finish()
       var outputs: [String: [Float]] = [:]
-      for (name, value) in builder.outputs { outputs[name] = try executable.read(value) }
+      for (name, value, _) in builder.outputs { outputs[name] = try executable.read(value) }
       results.append(outputs)
     }
     return results

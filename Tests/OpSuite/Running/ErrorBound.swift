@@ -19,7 +19,8 @@ import Engine
 /// side, some u′ of all; their gradients are off by all of themselves. Those gradients are compared as tensors:
 /// ‖got − want‖₂ ≤ √(c · u′) · ‖want‖₂.
 ///
-/// A result that is stored in 16 bits may be off by 2⁻¹¹ more.
+/// A result that is stored in 16 bits may be off by 2⁻¹¹ more where those are fp16, and by 2⁻⁸ where they are bf16, as often as it is
+/// rounded.
 ///
 /// An operation that only moves or compares values, K = 0, has to be exact.
 public enum ErrorBound {
@@ -34,7 +35,7 @@ public enum ErrorBound {
     guard accuracy.reduction > 0 else { return 0 }
     // fp32's own roundoff is in the other term.
     let rounded = arithmetic == .fp32 ? 0 : constant * arithmetic.unitRoundoff * accuracy.products * accuracy.condition
-    return rounded + (accuracy.isHalved ? 0x1p-11 : 0)
+    return rounded + accuracy.storageRoundoff
       + min(constant * unitRoundoff * Double(1 + accuracy.reduction).squareRoot() * accuracy.condition, ceiling)
   }
 

@@ -100,11 +100,11 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "half a segment left unwritten", in: "conv2d_gpu.cl", caughtBy: "convolution/n1_c3_o4_h8_w12_k3_d1_twice_seed1",
       as: .nvidia,
-      ("if (count > 4) halves[1]", "if (count > 8) halves[1]")),
+      ("if (count > 4) put4(", "if (count > 8) put4(")),
     Mutation(
       "a GPU's gradient that isn't added to", in: "conv2d_gpu.cl", caughtBy: "convolution/n1_c3_o4_h8_w12_k3_d1_twice_seed1",
       as: .gpu,
-      ("accumulate ? halves[0] + sums[b].lo : sums[b].lo", "sums[b].lo")),
+      ("!Y_STORED && accumulate ? element4(0, y, to) + sums[b].lo : sums[b].lo", "sums[b].lo")),
     Mutation(
       "a column beyond the plane read", in: "conv2d_gpu.clh", caughtBy: "convolution/", as: .nvidia,
       ("column >= width", "column > width")),
@@ -206,7 +206,11 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("at[apart])", "at[0])")),
     Mutation(
       "a word's other half", in: "conv2d_ahead.clh", caughtBy: "convolution/n1_c3_o8_h9_w7_k3_d2_fp16", as: .emulated,
-      precision: .tf32, ("& 2 ? word >> 16 : word", "& 2 ? word : word >> 16")),
+      precision: .tf32, ("(second ? word >> 16 : word)", "(second ? word : word >> 16)")),
+    Mutation(
+      "a word's other gradient", in: "conv2d_ahead.clh",
+      caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_gradients-bf16", as: .emulated, precision: .tf32,
+      ("second ? word & 0xffff0000u : word << 16", "second ? word << 16 : word & 0xffff0000u")),
     Mutation(
       "two neighbours of a run exchanged", in: "conv2d_matrix_weight_gradient.cl",
       caughtBy: "convolution/n5_c9_o10_h16_w16_k3_d2_view-relu", as: .emulated, precision: .bf16,
@@ -272,8 +276,8 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a lane's elements not apart", in: "lanes.clh", caughtBy: "materialize/n4_c6_h127_w65_view-plain_seed9", as: .nvidia,
       (
-        "element1(halved, from, i + LANES), element1(halved, from, i + 2 * LANES)",
-        "element1(halved, from, i + 1), element1(halved, from, i + 2)"
+        "element1(stored, from, i + LANES), element1(stored, from, i + 2 * LANES)",
+        "element1(stored, from, i + 1), element1(stored, from, i + 2)"
       )),
     Mutation(
       "a dropped bias gradient", in: "channel_sum.cl", caughtBy: "convolution/", ("? total[c] + sum", "? total[c]")),
@@ -282,8 +286,8 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("fma(d, k.scale, k.beta) > 0.0f ? x : 0.0f", "x")),
     Mutation(
       "variance as E[x²] − E[x]²", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h33_w31_mean",
-      ("floats d = load_stored(Z_HALF, z, from + i + LANE) - mean;", "floats d = load_stored(Z_HALF, z, from + i + LANE);"),
-      ("float d = element1(Z_HALF, z, from + i) - mean;", "float d = element1(Z_HALF, z, from + i);"),
+      ("floats d = load_stored(Z_STORED, z, from + i + LANE) - mean;", "floats d = load_stored(Z_STORED, z, from + i + LANE);"),
+      ("float d = element1(Z_STORED, z, from + i) - mean;", "float d = element1(Z_STORED, z, from + i);"),
       ("mean + deviation / count", "mean")),
     Mutation(
       "a biased running variance", in: "batch_norm.cl", caughtBy: "batch_norm/",
@@ -292,16 +296,34 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a gradient table without its mean term", in: "batch_norm.cl", caughtBy: "batch_norm/",
       ("to[4] = FROZEN ? 0.0f : -scale * (sums.x / count);", "to[4] = 0.0f;")),
     Mutation(
-      "a half rounded towards zero", in: "half.clh", caughtBy: "materialize/n1_c2_h5_w7_fp16",
+      "a half rounded towards zero", in: "storage.clh", caughtBy: "materialize/n1_c2_h5_w7_fp16",
       ("((a + 0xfffu + (a >> 13 & 1u)) >> 13) - 0x1c000u;\n  uint16 special", "(a >> 13) - 0x1c000u;\n  uint16 special")),
+    Mutation(
+      "a gradient's upper half rounded towards zero", in: "storage.clh", caughtBy: "materialize/n1_c3_h33_w31_bf16",
+      ("rounded = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;", "rounded = u >> 16;")),
+    Mutation(
+      "a gradient in 16 bits read as 32", in: "prelude.clh",
+      caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_gradients-bf16",
+      ("if ((mode & VIEW_BF16) != 0) return 2;", "")),
+    Mutation(
+      "a norm's gradient in 16 bits read as 32", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h9_w7_relu_fp16_gradients-bf16",
+      ("load_stored(G_STORED, g,", "load_stored(0, g,"), ("element1(G_STORED, g,", "element1(0, g,")),
+    Mutation(
+      "a skip's gradient in 16 bits lost", in: "max_pool.cl", caughtBy: "max_pool/n1_c2_h7_w9_view-relu_twice_fp16_gradients",
+      ("d += element1(DX_STORED, dx, to);", "d += 0.0f;")),
+    Mutation(
+      "a GPU's gradient written as a half", in: "storage.clh",
+      caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_gr",
+      as: .gpu, ("(ushort4)(bf16_bits1(v.s0),", "(ushort4)(half_bits1(v.s0),"), ("[i] = bf16_bits1(v)", "[i] = half_bits1(v)")),
     Mutation(
       "a gradient's activation in 16 bits read as 32", in: "prelude.clh",
       caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_fp16",
-      ("return (mode & VIEW_HALF) != 0 && view_needs_aux(mode);", "return 0;")),
+      ("return (mode & VIEW_FP16) != 0 && view_needs_aux(mode);", "return 0;")),
     Mutation(
       "the last of a row written in 16 bits left out", in: "conv2d.cl",
       caughtBy: "convolution/n1_c3_o8_h9_w7_k3_d2_fp16",
-      ("put1(Y_HALF, y, to + l, !Y_HALF && add", "if (!Y_HALF || l + 1 < count) put1(Y_HALF, y, to + l, !Y_HALF && add")),
+      ("put1(Y_STORED, y, to + l, !Y_STORED && add", "if (!Y_STORED || l + 1 < count) put1(Y_STORED, y, to + l, !Y_STORED && add")
+    ),
     Mutation(
       "a group's gradient without its mean term", in: "group_norm.cl", caughtBy: "group_norm/",
       ("to[4] = -inverse * (all / total);", "to[4] = 0.0f;")),
@@ -316,7 +338,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("if (v[i] > v[best])", "if (v[i] >= v[best])")),
     Mutation(
       "an odd edge left unwritten", in: "max_pool.cl", caughtBy: "max_pool/",
-      ("if (LANE == 0 && (in_width & 1)) dtop[in_width - 1] = dlow[in_width - 1] = 0.0f;", "")),
+      ("put1(DX_STORED, dx, top + in_width - 1, 0.0f), put1(DX_STORED, dx, low + in_width - 1, 0.0f);", ";")),
     Mutation(
       "a positive weight forgotten in the gradient", in: "bce_dice.cl", caughtBy: "bce_dice_loss/",
       ("- pos_weight * t * rest", "- t * rest")),

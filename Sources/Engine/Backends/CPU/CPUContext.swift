@@ -17,10 +17,10 @@ struct CPUOperand {
   let reading: Reading
   let shape: Shape
 
-  /// 1 where the activation is in 16 bits.
-  var half: Int32 { reading.isHalf ? 1 : 0 }
+  /// How `data` is stored, as VectorMath knows it.
+  var stored: Int32 { Int32(reading.data.rawValue) }
   /// An element of a plain operand.
-  func element(_ index: Int) -> Double { Double(vm_element(data, half, Int64(index))) }
+  func element(_ index: Int) -> Double { Double(vm_element(data, stored, Int64(index))) }
 
   /// The operand as VectorMath takes it.
   var vector: vm_operand {
@@ -32,7 +32,12 @@ struct CPUOperand {
   /// A plain operand (n, c, 2h, 2w) read as (n, 4c, h, w).
   var depth: vm_operand {
     vm_operand(
-      data: data, table: table, aux: aux, mode: Int32(Reading.depth.code), channels: Int64(shape.c * 4),
+      data: data, table: table, aux: aux, mode: Int32(reading.depth.code), channels: Int64(shape.c * 4),
       height: Int64(shape.h / 2), width: Int64(shape.w / 2))
   }
+}
+
+extension NodeIO {
+  /// How a target is stored, as VectorMath knows it.
+  func stored(_ target: Int) -> Int32 { Int32(targetStorage[target].rawValue) }
 }

@@ -8,7 +8,7 @@ enum ProgramForms {
 
   /// The forms that are built together with this one, itself among them, and its place there; nil where it is alone.
   static func beside(_ file: String, _ macros: Macros) -> (forms: [Macros], index: Int)? {
-    for forms in [together, inHalf] {
+    for forms in [together, inHalf, gradientsInBF16, bothIn16Bits] {
       if let forms = forms[file], let index = forms.firstIndex(where: { $0.elementsEqual(macros, by: ==) }) {
         return (forms, index)
       }
@@ -43,8 +43,8 @@ enum ProgramForms {
   private static let inHalf: [String: [Macros]] = [
     "conv2d.cl": [
       convolution(kernel: 1, x0: 10), convolution(kernel: 1, x0: 10, storeDepth: 1),
-      convolution(kernel: 1, x0: 10, storeDepth: 1, yHalf: true), convolution(x0: 0, yHalf: true),
-      convolution(x0: 10, yHalf: true),
+      convolution(kernel: 1, x0: 10, storeDepth: 1, y: .float16), convolution(x0: 0, y: .float16),
+      convolution(x0: 10, y: .float16),
     ]
       + bottlenecks.flatMap {
         [convolution(dilation: $0.dilation, width: $0.width, x0: 8), convolution(dilation: $0.dilation, width: $0.width, x0: 12)]
@@ -54,12 +54,42 @@ enum ProgramForms {
       weightGradient(x0: 8, x1: 10, z: 12), weightGradient(x0: 10, z: 12),
     ] + bottlenecks.map { weightGradient(dilation: $0.dilation, width: $0.width, x0: 8, z: 12) },
     "conv2d_winograd.cl": [(8, -1), (8, 10), (10, -1)].flatMap { x0, x1 in
-      [false, true].map { [("X0_MODE", x0), ("X1_MODE", x1)] + halfMacro("Y_HALF", $0) }
+      [Storage.float32, .float16].map { [("X0_MODE", x0), ("X1_MODE", x1)] + storedMacro("Y_STORED", $0) }
     } + [[("X0_MODE", 12), ("X1_MODE", -1)]],
     "conv2d_winograd_weight_gradient.cl": [(8, -1, 1), (8, -1, 2), (8, 10, 1), (8, 10, 2), (10, -1, 2)].map {
       [("X0_MODE", $0.0), ("X1_MODE", $0.1), ("Z_MODE", 12), ("Z_VECTORS", $0.2), ("SQUARES", 128)]
     },
   ]
+
+  /// What gradients in 16 bits take beside, with activations in 32 bits and in 16: 16 is added to a view.
+  private static let gradientsInBF16 = inBF16(activations: 0)
+  private static let bothIn16Bits = inBF16(activations: 8)
+
+  /// - Parameter half: what is added to the views of activations.
+  private static func inBF16(activations half: Int) -> [String: [Macros]] {
+    let (plain, relu, gradient) = (half, 2 + half, 20 + half)
+    // Through a depth view; of no activation, so the same for both.
+    let upsampling = [
+      convolution(kernel: 1, x0: 21), convolution(kernel: 1, x0: 21, y: .bfloat16), convolution(kernel: 1, x0: 0, y: .bfloat16),
+    ]
+    return [
+      "conv2d.cl": (half == 0 ? upsampling : []) + [convolution(x0: gradient, y: .bfloat16)]
+        + bottlenecks.map { convolution(dilation: $0.dilation, width: $0.width, x0: gradient) },
+      "conv2d_weight_gradient.cl": [
+        weightGradient(kernel: 1, x0: 21, z: relu), weightGradient(x0: plain, x1: relu, z: gradient),
+        weightGradient(x0: relu, z: gradient),
+      ] + (half == 0 ? [] : [weightGradient(x0: 0, z: gradient)])
+        + bottlenecks.map { weightGradient(dilation: $0.dilation, width: $0.width, x0: plain, z: gradient) },
+      "conv2d_winograd.cl": [Storage.float32, .bfloat16].map {
+        [("X0_MODE", gradient), ("X1_MODE", -1)] + storedMacro("Y_STORED", $0)
+      },
+      "conv2d_winograd_weight_gradient.cl": [
+        (plain, -1, 1), (plain, -1, 2), (plain, relu, 1), (plain, relu, 2), (relu, -1, 2),
+      ].map {
+        [("X0_MODE", $0.0), ("X1_MODE", $0.1), ("Z_MODE", gradient), ("Z_VECTORS", $0.2), ("SQUARES", 128)]
+      },
+    ]
+  }
 
   /// Of a bottleneck's convolutions, the widths of tiles for 256, 512 and larger patches. Without dilation 32 columns are
   /// Winograd's.
@@ -72,9 +102,9 @@ enum ProgramForms {
   }
 
   private static func convolution(
-    kernel: Int = 3, dilation: Int = 1, width: Int = 64, x0: Int, x1: Int = -1, storeDepth: Int = 0, yHalf: Bool = false
+    kernel: Int = 3, dilation: Int = 1, width: Int = 64, x0: Int, x1: Int = -1, storeDepth: Int = 0, y: Storage = .float32
   ) -> Macros {
-    tile(kernel, dilation, width) + [("X0_MODE", x0), ("X1_MODE", x1)] + halfMacro("Y_HALF", yHalf)
+    tile(kernel, dilation, width) + [("X0_MODE", x0), ("X1_MODE", x1)] + storedMacro("Y_STORED", y)
       + [("STORE_DEPTH", storeDepth)]
   }
 

@@ -28,7 +28,7 @@ public struct BatchNorm: Operation {
     try tape.differentiateNorm(node, relu: relu, frozen: false)
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func reads16Bits(_ input: Int) -> Bool { input == 0 }
 
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 4 * io.inputs[0].count, bytes: io.readings[0].bytesPerElement * io.inputs[0].count)
@@ -49,7 +49,7 @@ public struct BatchNorm: Operation {
         var sum = 0.0
         var squares = 0.0
         for image in 0..<n {
-          vm_sums(z.data, z.half, Int64((image * channels + c) * plane), Int64(plane), shift, &sum, &squares)
+          vm_sums(z.data, z.stored, Int64((image * channels + c) * plane), Int64(plane), shift, &sum, &squares)
         }
         let mean = shift + sum / count
         let variance = max(0, (squares - sum * sum / count) / count)
@@ -72,7 +72,7 @@ public struct BatchNorm: Operation {
     let runs = ChannelRuns(z)
     // They mean nothing here: they make one program of this and its gradient.
     let defines =
-      [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0), ("FROZEN", 0)] + halfMacro("Z_HALF", io.readings[0].isHalf)
+      [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0), ("FROZEN", 0)] + storedMacro("Z_STORED", io.readings[0].data)
     return [
       Launch(
         "batch_norm.cl", "batch_norm_partial", defines: defines,

@@ -18,10 +18,12 @@ public struct BatchNormGradient: Operation {
     return [Shape(1, c, 1, 8), .vector(c), .vector(c)]
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 1 }
+  public func reads16Bits(_ input: Int) -> Bool { input < 2 }
 
   public func cost(_ io: NodeIO) -> Cost {
-    Cost(flops: 5 * io.inputs[0].count, bytes: (4 + io.readings[1].bytesPerElement) * io.inputs[0].count)
+    Cost(
+      flops: 5 * io.inputs[0].count, bytes: (io.readings[0].bytesPerElement + io.readings[1].bytesPerElement) * io.inputs[0].count
+    )
   }
 
   public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
@@ -42,7 +44,7 @@ public struct BatchNormGradient: Operation {
         for image in 0..<n {
           let at = (image * channels + c) * plane
           vm_norm_gradient_sums(
-            g.data + at, z.data, z.half, Int64(at), Int64(plane), mean, scale, beta, relu ? 1 : 0, &sum, &products)
+            g.data, g.stored, z.data, z.stored, Int64(at), Int64(plane), mean, scale, beta, relu ? 1 : 0, &sum, &products)
         }
         let to = out + 8 * c
         to[0] = mean
@@ -64,7 +66,7 @@ public struct BatchNormGradient: Operation {
     let runs = ChannelRuns(z)
     let defines =
       [("RELU", relu ? 1 : 0), ("ACCUMULATE", accumulates ? 1 : 0), ("FROZEN", frozen ? 1 : 0)]
-      + halfMacro("Z_HALF", io.readings[1].isHalf)
+      + storedMacro("Z_STORED", io.readings[1].data) + storedMacro("G_STORED", io.readings[0].data)
     return [
       Launch(
         "batch_norm.cl", "batch_norm_gradient_partial", defines: defines,

@@ -15,7 +15,7 @@ public struct FrozenBatchNorm: Operation {
     try tape.differentiateNorm(node, relu: relu, frozen: true)
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func reads16Bits(_ input: Int) -> Bool { input == 0 }
 
   public func cost(_ io: NodeIO) -> Cost { Cost(flops: 4 * io.inputs[1].count, bytes: 20 * io.inputs[1].count) }
 
@@ -25,7 +25,7 @@ public struct FrozenBatchNorm: Operation {
         inputs: Array(context.inputs.dropFirst()), targets: context.targets, scratch: [],
         io: NodeIO(
           inputs: Array(context.io.inputs.dropFirst()), readings: Array(context.io.readings.dropFirst()),
-          targets: context.io.targets, halfTargets: context.io.halfTargets), threads: context.threads))
+          targets: context.io.targets, targetStorage: context.io.targetStorage), threads: context.threads))
   }
 
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {

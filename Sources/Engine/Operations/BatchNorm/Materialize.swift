@@ -3,7 +3,7 @@ import VectorMath
 /// Writes out what a view shows: y = or += view(x). Also how a value gets into 16 bits, or out of them: x and y are each read and
 /// written as they are stored.
 ///
-/// - Inputs: x through any view. Target: y of the same shape; in 16 bits it is written, not added to.
+/// - Inputs: x through any view. Target: y of the same shape.
 public struct Materialize: Operation {
   public static let name = "materialize"
   public static let readsViews = true
@@ -18,12 +18,12 @@ public struct Materialize: Operation {
     tape.apply(Materialize(accumulates: target.accumulates), [dy], into: target)
   }
 
-  public func readsHalf(_ input: Int) -> Bool { true }
-  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { !accumulates }
+  public func reads16Bits(_ input: Int) -> Bool { true }
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool { true }
 
   /// What is added to is read as well as written.
   public func cost(_ io: NodeIO) -> Cost {
-    Cost(flops: 2 * io.inputs[0].count, bytes: io.byteCount + (accumulates ? 4 * io.targets[0].count : 0))
+    Cost(flops: 2 * io.inputs[0].count, bytes: io.byteCount + (accumulates ? io.targetBytes(0) : 0))
   }
 
   public func runOnCPU(_ context: CPUContext) {
@@ -33,12 +33,8 @@ public struct Materialize: Operation {
       var operand = x.vector
       for index in share(planes, part, of: context.threads) {
         let (n, c, count) = (Int64(index / x.shape.c), Int64(index % x.shape.c), Int64(x.shape.plane))
-        if context.io.halfTargets[0] {
-          let y = UnsafeMutableRawPointer(context.targets[0]).assumingMemoryBound(to: UInt16.self)
-          vm_store_half_range(y + index * x.shape.plane, &operand, n, c, 0, count)
-        } else {
-          vm_load_range(context.targets[0] + index * x.shape.plane, &operand, n, c, 0, count, accumulates ? 1 : 0)
-        }
+        vm_put_range(
+          context.targets[0], context.io.stored(0), Int64(index) * count, &operand, n, c, 0, count, accumulates ? 1 : 0)
       }
     }
   }
@@ -49,7 +45,7 @@ public struct Materialize: Operation {
       Launch(
         "materialize.cl", "materialize",
         defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", accumulates ? 1 : 0)]
-          + halfMacro("Y_HALF", io.halfTargets[0]),
+          + storedMacro("Y_STORED", io.targetStorage[0]),
         arguments: [("y", .target(0))] + Launch.operand("x", 0) + runs.arguments, runs: runs.global, on: device)
     ]
   }

@@ -11,6 +11,8 @@ public struct ChannelSum: Operation {
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [.vector(inputs[0].c)] }
 
+  public func reads16Bits(_ input: Int) -> Bool { true }
+
   public func cost(_ io: NodeIO) -> Cost { Cost(flops: io.inputs[0].count, bytes: io.byteCount) }
 
   public func scratchBytes(_ io: NodeIO, _ device: DeviceTraits) -> [Int] {
@@ -22,7 +24,9 @@ public struct ChannelSum: Operation {
     parallelFor(context.threads) { part in
       for c in share(dy.shape.c, part, of: context.threads) {
         var sum = 0.0
-        for n in 0..<dy.shape.n { sum += vm_sum(dy.data + (n * dy.shape.c + c) * dy.shape.plane, Int64(dy.shape.plane)) }
+        for n in 0..<dy.shape.n {
+          sum += vm_sum(dy.data, dy.stored, Int64((n * dy.shape.c + c) * dy.shape.plane), Int64(dy.shape.plane))
+        }
         context.targets[0][c] = (accumulates ? context.targets[0][c] : 0) + Float(sum)
       }
     }
@@ -31,12 +35,13 @@ public struct ChannelSum: Operation {
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
     let dy = io.inputs[0]
     let runs = ChannelRuns(dy)
+    let defines = storedMacro("X_STORED", io.readings[0].data)
     return [
       Launch(
-        "channel_sum.cl", "channel_sum_partial",
+        "channel_sum.cl", "channel_sum_partial", defines: defines,
         arguments: [("partial", .scratch(0)), ("x", .input(0))] + runs.arguments, runs: runs.global, on: device),
       Launch(
-        "channel_sum.cl", "channel_sum_total",
+        "channel_sum.cl", "channel_sum_total", defines: defines,
         arguments: [
           ("total", .target(0)), ("partial", .scratch(0)), ("channels", .int(dy.c)), ("runs", .int(runs.count)),
           ("accumulate", .int(accumulates ? 1 : 0)),

@@ -64,9 +64,9 @@ public struct Convolution: Operation {
     }
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input < sources }
+  public func reads16Bits(_ input: Int) -> Bool { input < sources }
 
-  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool {
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool {
     device.kind == .openCL && kernels(io, device).allSatisfy(\.writesOnce)
   }
 
@@ -115,7 +115,7 @@ public struct Convolution: Operation {
           .init(input: $0, reading: io.readings[$0], first: 0, used: io.inputs[$0].c, channels: io.inputs[$0].c)
         }, weights: .init(input: sources, row: first, rowLength: io.inputs[sources].c), firstChannel: first,
         channels: branch.channels, bias: hasBias ? (input: sources + 1, first: first, channelsPerElement: 1) : nil,
-        storesHalf: io.halfTargets[0], device: device)
+        targetStorage: io.targetStorage[0], device: device)
     }
   }
 }

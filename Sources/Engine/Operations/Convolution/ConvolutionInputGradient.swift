@@ -21,7 +21,11 @@ public struct ConvolutionInputGradient: Operation {
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [input] }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func reads16Bits(_ input: Int) -> Bool { input == 0 }
+
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool {
+    device.kind == .openCL && kernels(io, device).allSatisfy(\.writesOnce)
+  }
 
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 2 * io.inputs[0].count * input.c * shape.taps, bytes: io.byteCount)
@@ -78,7 +82,7 @@ public struct ConvolutionInputGradient: Operation {
         sources: [.init(input: 0, reading: io.readings[0], first: first, used: branch.channels, channels: dy.c)],
         weights: .init(
           input: 1, row: first, column: firstChannel, rowLength: io.inputs[1].c, transposed: true),
-        channels: input.c, accumulates: accumulates || index > 0, device: device)
+        channels: input.c, accumulates: accumulates || index > 0, targetStorage: io.targetStorage[0], device: device)
     }
   }
 }

@@ -22,7 +22,7 @@ public struct ConvolutionWeightGradient: Operation {
     [Shape(shape.outChannels, channels(inputs), shape.kernel, shape.kernel)]
   }
 
-  public func readsHalf(_ input: Int) -> Bool { true }
+  public func reads16Bits(_ input: Int) -> Bool { true }
 
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 2 * io.inputs[sources].count * channels(io.inputs) * shape.taps, bytes: io.byteCount)

@@ -40,8 +40,8 @@ struct TileKernel {
   var accumulates = false
   /// Output channel 4o + 2a + b goes to y[o, 2i + a, 2j + b].
   var storesDepth = false
-  /// The target is stored in 16 bits.
-  var storesHalf = false
+  /// How the target is stored: in 16 bits only where ``writesOnce``.
+  var targetStorage = Storage.float32
   let device: DeviceTraits
 
   var inChannels: Int { sources.reduce(0) { $0 + $1.used } }
@@ -141,7 +141,7 @@ struct TileKernel {
   var modes: [(name: String, value: Int)] {
     [
       ("X0_MODE", sources[0].reading.code), ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1),
-    ] + halfMacro("Y_HALF", storesHalf)
+    ] + storedMacro("Y_STORED", targetStorage)
   }
 
   /// What the two kernels for CPUs share: the grid, and the arguments up to local memory.

@@ -36,9 +36,9 @@ public struct TransposedConvolution: Operation {
     }
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func reads16Bits(_ input: Int) -> Bool { input == 0 }
 
-  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool {
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool {
     device.kind == .openCL && kernel(io, device).writesOnce
   }
 
@@ -107,7 +107,7 @@ public struct TransposedConvolution: Operation {
       kernel: 1, images: x.n, inPlane: (x.h, x.w), out: out,
       sources: [.init(input: 0, reading: io.readings[0], first: 0, used: x.c, channels: x.c)],
       weights: .init(input: 1, rowLength: 4 * out.c, transposed: true), channels: 4 * out.c,
-      bias: (input: 2, first: 0, channelsPerElement: 4), storesDepth: true, storesHalf: io.halfTargets[0], device: device)
+      bias: (input: 2, first: 0, channelsPerElement: 4), storesDepth: true, targetStorage: io.targetStorage[0], device: device)
   }
 }
 
@@ -118,6 +118,12 @@ public struct TransposedConvolutionInputGradient: Operation {
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] {
     [Shape(inputs[0].n, inputs[1].n, inputs[0].h / 2, inputs[0].w / 2)]
+  }
+
+  public func reads16Bits(_ input: Int) -> Bool { input == 0 }
+
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool {
+    device.kind == .openCL && kernel(io, device).writesOnce
   }
 
   public func cost(_ io: NodeIO) -> Cost {
@@ -150,8 +156,9 @@ public struct TransposedConvolutionInputGradient: Operation {
     let (dy, dx) = (io.inputs[0], io.targets[0])
     return TileKernel(
       kernel: 1, images: dy.n, inPlane: (dx.h, dx.w), out: dx,
-      sources: [.init(input: 0, reading: .depth, first: 0, used: 4 * dy.c, channels: 4 * dy.c)],
-      weights: .init(input: 1, rowLength: 4 * dy.c), channels: dx.c, accumulates: accumulates, device: device)
+      sources: [.init(input: 0, reading: io.readings[0].depth, first: 0, used: 4 * dy.c, channels: 4 * dy.c)],
+      weights: .init(input: 1, rowLength: 4 * dy.c), channels: dx.c, accumulates: accumulates,
+      targetStorage: io.targetStorage[0], device: device)
   }
 }
 
@@ -164,7 +171,7 @@ public struct TransposedConvolutionWeightGradient: Operation {
     [Shape(inputs[0].c, inputs[1].c, 2, 2)]
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func reads16Bits(_ input: Int) -> Bool { true }
 
   public func cost(_ io: NodeIO) -> Cost {
     Cost(flops: 2 * io.inputs[1].count * io.inputs[0].c, bytes: io.byteCount)
@@ -197,7 +204,7 @@ public struct TransposedConvolutionWeightGradient: Operation {
     return WeightGradientKernel(
       kernel: 1, dilation: 1, padding: 0,
       z: .init(input: 0, reading: io.readings[0], first: 0, used: x.c, channels: x.c),
-      sources: [.init(input: 1, reading: .depth, first: 0, used: 4 * dy.c, channels: 4 * dy.c)], images: x.n,
+      sources: [.init(input: 1, reading: io.readings[1].depth, first: 0, used: 4 * dy.c, channels: 4 * dy.c)], images: x.n,
       inPlane: (x.h, x.w), outPlane: (x.h, x.w), firstRow: 0, scratch: 0, device: device)
   }
 }

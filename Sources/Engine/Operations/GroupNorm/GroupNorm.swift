@@ -48,13 +48,13 @@ public struct GroupNorm: Operation {
       updates: targets.filter(\.accumulates).map(\.value))
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
-  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { device.kind == .openCL }
+  public func reads16Bits(_ input: Int) -> Bool { input == 0 }
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool { device.kind == .openCL }
 
   public func cost(_ io: NodeIO) -> Cost {
     Cost(
       flops: 6 * io.inputs[0].count,
-      bytes: (io.readings[0].bytesPerElement + (io.halfTargets[0] ? 2 : 4)) * io.inputs[0].count)
+      bytes: io.readings[0].bytesPerElement * io.inputs[0].count + io.targetBytes(0))
   }
 
   /// z as moments see it: a channel a group of an image.
@@ -72,12 +72,12 @@ public struct GroupNorm: Operation {
     let (y, table) = (context.targets[0], context.targets[1])
     let count = channelsPerGroup * plane
     parallelFor(context.threads) { part in
-      var operand = z.normalized(by: UnsafePointer(table), gradient: nil, relu: relu)
+      var operand = z.normalized(by: UnsafePointer(table), relu: relu)
       for group in share(z.shape.n * channels / channelsPerGroup, part, of: context.threads) {
         let shift = z.element(group * count)
         var sum = 0.0
         var squares = 0.0
-        vm_sums(z.data, z.half, Int64(group * count), Int64(count), shift, &sum, &squares)
+        vm_sums(z.data, z.stored, Int64(group * count), Int64(count), shift, &sum, &squares)
         let mean = shift + sum / Double(count)
         let inverse = 1 / (max(0, (squares - sum * sum / Double(count)) / Double(count)) + Double(epsilon)).squareRoot()
         let rounded = mean - Double(Float(mean))
@@ -100,7 +100,7 @@ public struct GroupNorm: Operation {
     let flat = ChannelRuns(Self.flat(z))
     return [
       Launch(
-        "batch_norm.cl", "batch_norm_partial", defines: halfMacro("Z_HALF", io.readings[0].isHalf),
+        "batch_norm.cl", "batch_norm_partial", defines: storedMacro("Z_STORED", io.readings[0].data),
         arguments: [("partial", .scratch(0)), ("z", .input(0))] + moments.arguments,
         runs: moments.global, on: device),
       Launch(
@@ -113,9 +113,9 @@ public struct GroupNorm: Operation {
       Launch(
         "materialize.cl", "materialize",
         defines: [
-          ("X_MODE", Reading(view: relu ? .normalizedReLU : .normalized, isHalf: io.readings[0].isHalf).code),
+          ("X_MODE", Reading(view: relu ? .normalizedReLU : .normalized, data: io.readings[0].data).code),
           ("ACCUMULATE", 0),
-        ] + halfMacro("Y_HALF", io.halfTargets[0]),
+        ] + storedMacro("Y_STORED", io.targetStorage[0]),
         arguments: [("y", .target(0)), ("x", .input(0)), ("x_table", .target(1)), ("x_aux", .input(0))] + flat.arguments,
         runs: flat.global, on: device),
     ]
@@ -125,12 +125,16 @@ public struct GroupNorm: Operation {
 extension CPUOperand {
   /// This tensor, its images' channels side by side, as the view through a table of a row each: normalised, or with
   /// `gradient` the gradient of that.
-  func normalized(by table: UnsafePointer<Float>, gradient: UnsafePointer<Float>?, relu: Bool) -> vm_operand {
-    let view: ViewMode =
-      gradient == nil ? (relu ? .normalizedReLU : .normalized) : (relu ? .normalizedReLUGradient : .normalizedGradient)
+  func normalized(by table: UnsafePointer<Float>, gradient: CPUOperand? = nil, relu: Bool) -> vm_operand {
+    let reading: Reading
+    if let gradient {
+      reading = Reading(
+        view: relu ? .normalizedReLUGradient : .normalizedGradient, data: gradient.reading.data, aux: self.reading.data)
+    } else {
+      reading = Reading(view: relu ? .normalizedReLU : .normalized, data: self.reading.data)
+    }
     return vm_operand(
-      data: gradient ?? data, table: table, aux: data, mode: Int32(Reading(view: view, isHalf: reading.isHalf).code),
-      channels: Int64(shape.n * shape.c),
+      data: gradient?.data ?? data, table: table, aux: data, mode: Int32(reading.code), channels: Int64(shape.n * shape.c),
       height: Int64(shape.h), width: Int64(shape.w))
   }
 }

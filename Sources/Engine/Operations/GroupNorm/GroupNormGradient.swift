@@ -14,10 +14,13 @@ struct GroupNormGradient: Operation {
 
   func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [inputs[1], inputs[3], inputs[3]] }
 
-  func readsHalf(_ input: Int) -> Bool { input == 1 }
+  func reads16Bits(_ input: Int) -> Bool { input < 2 }
+  func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool { target == places.z }
 
   func cost(_ io: NodeIO) -> Cost {
-    Cost(flops: 10 * io.inputs[1].count, bytes: (8 + io.readings[1].bytesPerElement) * io.inputs[1].count)
+    Cost(
+      flops: 10 * io.inputs[1].count,
+      bytes: (io.readings[0].bytesPerElement + io.readings[1].bytesPerElement) * io.inputs[1].count + io.targetBytes(places.z))
   }
 
   /// Places of dz, dγ and dβ among the targets: what is written comes before what is added to.
@@ -38,7 +41,7 @@ struct GroupNormGradient: Operation {
     let (sums, gradientTable) = (context.scratch[0], context.scratch[1])
     let dz = context.targets[places.z]
     parallelFor(context.threads) { part in
-      var operand = z.normalized(by: UnsafePointer(gradientTable), gradient: g.data, relu: norm.relu)
+      var operand = z.normalized(by: UnsafePointer(gradientTable), gradient: g, relu: norm.relu)
       for group in share(z.shape.n * channels / size, part, of: context.threads) {
         let rows = group * size..<(group + 1) * size
         let inverse = Double(table[4 * rows.lowerBound + 3])
@@ -48,7 +51,7 @@ struct GroupNormGradient: Operation {
           var sum = 0.0
           var product = 0.0
           vm_norm_gradient_sums(
-            g.data + row * plane, z.data, z.half, Int64(row * plane), Int64(plane), table[4 * row], table[4 * row + 1],
+            g.data, g.stored, z.data, z.stored, Int64(row * plane), Int64(plane), table[4 * row], table[4 * row + 1],
             table[4 * row + 2], norm.relu ? 1 : 0, &sum, &product)
           (sums[2 * row], sums[2 * row + 1]) = (Float(sum), Float(product))
           all += Double(gamma[row % channels]) * sum
@@ -61,7 +64,8 @@ struct GroupNormGradient: Operation {
           to[3] = Float(-inverse * inverse * inverse * products / total)
           to[4] = Float(-inverse * all / total)
           for index in 5..<8 { to[index] = 0 }
-          vm_load_range(dz + row * plane, &operand, 0, Int64(row), 0, Int64(plane), accumulates ? 1 : 0)
+          vm_put_range(
+            dz, context.io.stored(places.z), Int64(row * plane), &operand, 0, Int64(row), 0, Int64(plane), accumulates ? 1 : 0)
         }
       }
     }
@@ -81,11 +85,13 @@ struct GroupNormGradient: Operation {
     let z = io.inputs[1]
     let runs = ChannelRuns(GroupNorm.flat(z))
     let relu = norm.relu
-    let reading = Reading(view: relu ? .normalizedReLUGradient : .normalizedGradient, isHalf: io.readings[1].isHalf)
+    let reading = Reading(
+      view: relu ? .normalizedReLUGradient : .normalizedGradient, data: io.readings[0].data, aux: io.readings[1].data)
     return [
       Launch(
         "batch_norm.cl", "batch_norm_gradient_partial",
-        defines: [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0)] + halfMacro("Z_HALF", reading.isHalf),
+        defines: [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0)] + storedMacro("Z_STORED", reading.aux)
+          + storedMacro("G_STORED", reading.data),
         arguments: [("partial", .scratch(2)), ("g", .input(0)), ("z", .input(1)), ("table", .input(2))] + runs.arguments,
         runs: runs.global, on: device),
       Launch(
@@ -102,7 +108,9 @@ struct GroupNormGradient: Operation {
           ("channels", .int(z.c)), ("images", .int(z.n)),
         ], global: [z.c]),
       Launch(
-        "materialize.cl", "materialize", defines: [("X_MODE", reading.code), ("ACCUMULATE", accumulates ? 1 : 0)],
+        "materialize.cl", "materialize",
+        defines: [("X_MODE", reading.code), ("ACCUMULATE", accumulates ? 1 : 0)]
+          + storedMacro("Y_STORED", io.targetStorage[places.z]),
         arguments: [("y", .target(places.z)), ("x", .input(0)), ("x_table", .scratch(1)), ("x_aux", .input(1))]
           + runs.arguments, runs: runs.global, on: device),
     ]

@@ -22,8 +22,8 @@ public struct MaxPool: Operation {
     tape.apply(MaxPoolGradient(accumulates: target.accumulates), [node.inputs[0], dy], into: target)
   }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
-  public func writesHalf(_ io: NodeIO, _ device: DeviceTraits) -> Bool { device.kind == .openCL }
+  public func reads16Bits(_ input: Int) -> Bool { input == 0 }
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool { device.kind == .openCL }
 
   public func cost(_ io: NodeIO) -> Cost { Cost(flops: 3 * io.targets[0].count, bytes: io.byteCount) }
 
@@ -48,7 +48,7 @@ public struct MaxPool: Operation {
       Launch(
         "max_pool.cl", "max_pool_forward",
         // ACCUMULATE means nothing here: it makes one program of this and of the gradient behind a skip connection.
-        defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", 1)] + halfMacro("Y_HALF", io.halfTargets[0]),
+        defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", 1)] + storedMacro("Y_STORED", io.targetStorage[0]),
         arguments: [("y", .target(0))] + Launch.operand("x", 0) + [
           ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),
         ], runs: [y.h, x.c, x.n], on: device, rows: true)
@@ -63,11 +63,12 @@ public struct MaxPoolGradient: Operation {
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [inputs[0]] }
 
-  public func readsHalf(_ input: Int) -> Bool { input == 0 }
+  public func reads16Bits(_ input: Int) -> Bool { true }
+  public func writes16Bits(_ target: Int, _ io: NodeIO, _ device: DeviceTraits) -> Bool { true }
 
   /// What is added to is read as well as written.
   public func cost(_ io: NodeIO) -> Cost {
-    Cost(flops: 3 * io.inputs[1].count, bytes: io.byteCount + (accumulates ? 4 * io.targets[0].count : 0))
+    Cost(flops: 3 * io.inputs[1].count, bytes: io.byteCount + (accumulates ? io.targetBytes(0) : 0))
   }
 
   public func runOnCPU(_ context: CPUContext) {
@@ -77,8 +78,8 @@ public struct MaxPoolGradient: Operation {
       for index in share(x.shape.n * x.shape.c, part, of: context.threads) {
         for row in 0..<((x.shape.h + 1) / 2) {
           vm_max_pool_gradient_rows(
-            context.targets[0], &operand, dy.data, Int64(index / x.shape.c), Int64(index % x.shape.c), Int64(row),
-            Int64(dy.shape.h), Int64(dy.shape.w), accumulates ? 1 : 0)
+            context.targets[0], context.io.stored(0), &operand, dy.data, dy.stored, Int64(index / x.shape.c),
+            Int64(index % x.shape.c), Int64(row), Int64(dy.shape.h), Int64(dy.shape.w), accumulates ? 1 : 0)
         }
       }
     }
@@ -89,9 +90,10 @@ public struct MaxPoolGradient: Operation {
     return [
       Launch(
         "max_pool.cl", "max_pool_backward",
-        // Y_HALF means nothing here: see above.
+        // Y_STORED means nothing here: see above.
         defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", accumulates ? 1 : 0)]
-          + halfMacro("Y_HALF", io.readings[0].isHalf),
+          + storedMacro("Y_STORED", io.readings[0].data) + storedMacro("DX_STORED", io.targetStorage[0])
+          + storedMacro("DY_STORED", io.readings[1].data),
         arguments: [("dx", .target(0))] + Launch.operand("x", 0) + [
           ("dy", .input(1)), ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),
         ], runs: [(x.h + 1) / 2, x.c, x.n], on: device, rows: true)
