@@ -21,6 +21,8 @@ struct DoctorCommand: ParsableCommand {
   /// The operations to look at, one quick case each but for the convolution, which has a form for each dilation.
   private static let operations = [
     "convolution": 3, "transposed_convolution": 1, "batch_norm": 2, "max_pool": 1, "bce_dice_loss": 1, "adam": 1,
+    // A long loop.
+    "roof": 1,
   ]
   private static let (patch, base, batch) = (64, 16, 4)
 

@@ -228,26 +228,18 @@ CLONES void vm_im2col(float *out, float *stage, const vm_operand *x, int64_t n, 
   }
 }
 
-CLONES void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count,
-                          int accumulate) {
-  channel k = load_channel(x, c);
-  int64_t base = (n * x->channels + c) * x->height * x->width + start;
-  if (!accumulate) {
-    load_span(y, x, k, base, count);
-    return;
-  }
-  float block[BLOCK];
-  for (int64_t at = 0; at < count; at += BLOCK) {
-    int64_t run = count - at < BLOCK ? count - at : BLOCK;
-    load_span(block, x, k, base + at, run);
-    for (int64_t j = 0; j < run; j++) y[at + j] += block[j];
-  }
+CLONES void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count) {
+  load_span(y, x, load_channel(x, c), (n * x->channels + c) * x->height * x->width + start, count);
 }
 
 CLONES void vm_put_range(float *y, int stored, int64_t at, const vm_operand *x, int64_t n, int64_t c, int64_t start,
                          int64_t count, int accumulate) {
   channel k = load_channel(x, c);
   int64_t base = (n * x->channels + c) * x->height * x->width + start;
+  if (stored == VM_FP32 && !accumulate) {
+    load_span(y + at, x, k, base, count);
+    return;
+  }
   float block[BLOCK], before[BLOCK];
   for (int64_t i = 0; i < count; i += BLOCK) {
     int64_t run = count - i < BLOCK ? count - i : BLOCK;

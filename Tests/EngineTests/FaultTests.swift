@@ -126,6 +126,18 @@ import Testing
     #expect(faults.happened)
   }
 
+  /// As Mesa's llvmpipe does.
+  @Test func aLoopThatEndsEarlyFailsTheSelfCheck() throws {
+    let backend = try OpenCLBackend(device()) { file, text in
+      file == "roof.cl" ? text.replacing("r < rounds", with: "r < min(rounds, 65535)") : text
+    }
+    #expect {
+      try SelfCheck.run(backend)
+    } throws: { error in
+      "\(error)".contains("a loop of 100000 turns after 65535")
+    }
+  }
+
   @Test func aWrongResultFailsTheSelfCheck() throws {
     let backend = try OpenCLBackend(device()) { file, text in
       file == "batch_norm.cl" ? text.replacing("-scale * (sums.x / count);", with: "0.0f;") : text

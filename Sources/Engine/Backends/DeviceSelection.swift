@@ -98,10 +98,15 @@ public enum DeviceSelection {
   }
 }
 
-/// One training step of a tiny network on a device against the CPU path: loss and every gradient.
+/// One training step of a tiny network on a device against the CPU path: loss and every gradient. And a loop as long as those of large
+/// planes.
 enum SelfCheck {
   /// - Throws: the device's error, or `.request` saying by how much it is wrong.
   static func run(_ backend: any Backend) throws(EngineError) {
+    let turns = 100_000, done = try count(turns, on: backend)
+    guard done == Float(turns) else {
+      throw .request("its self-check is off: it ended a loop of \(turns) turns after \(done), without a word")
+    }
     let ours = try gradients(backend)
     let theirs = try gradients(CPUBackend(threads: 1))
     var difference = 0.0
@@ -115,6 +120,20 @@ enum SelfCheck {
     guard error < max(1e-4, 40 * backend.traits.arithmetic.unitRoundoff) else {
       throw .request("its self-check is off: a gradient differs from the CPU path's by \(error) (relative)")
     }
+  }
+
+  /// What a work-item counts to in so many turns of a loop. Mesa's llvmpipe ends one after 65,535 (docs/devices.md).
+  private static func count(_ turns: Int, on backend: any Backend) throws(EngineError) -> Float {
+    var graph = Graph()
+    let zero = graph.source("zero", .vector(1), .input)
+    let counted = try graph.apply(RoofArithmetic(rounds: turns, factor: 1, addend: 1), [zero])[0]
+    graph.keep(counted)
+    let layout = StateLayout()
+    let executable = try backend.load(
+      Plan(graph, layout: layout, for: backend.traits), state: backend.makeState(layout, slabs: []))
+    try executable.write([0], to: zero)
+    try executable.runAll()
+    return try executable.read(counted)[0]
   }
 
   /// Two convolutions with batch norm, a pool and a transposed convolution between them, and the loss.

@@ -41,10 +41,10 @@ void vm_im2col(float *out, float *stage, const vm_operand *x, int64_t n, int64_t
                int64_t dilation, int64_t pad, int64_t out_width, int64_t start, int64_t count);
 int64_t vm_im2col_stage(int64_t k, int64_t dilation, int64_t out_width, int64_t count);
 
-/// y[0..count) = or += x's elements [start, start + count) of channel c of image n.
-void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count, int accumulate);
+/// y[0..count) = x's elements [start, start + count) of channel c of image n.
+void vm_load_range(float *y, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count);
 
-/// The same of y's elements [at, at + count), as they are stored.
+/// y's elements [at, at + count) = or += the same, as they are stored.
 void vm_put_range(float *y, int stored, int64_t at, const vm_operand *x, int64_t n, int64_t c, int64_t start, int64_t count,
                   int accumulate);
 /// x[at].

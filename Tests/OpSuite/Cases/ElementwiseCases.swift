@@ -239,7 +239,7 @@ struct StorageCase: CaseDefinition {
       x.values[k] *= reach
     }
     let halves = [0, -0.0, 65504, 65519, 65520, 70000, -1e30, 6.1e-5, 5.96e-8, 2.98e-8, -2.9e-8, 1e-38]
-    // Ties to an even and an odd neighbour, the largest, and fp32's subnormals, of which a device may make zeros.
+    // Ties to an even and an odd neighbour, and the largest.
     let upper = [0, -0.0, 257, 259, -1.00390625, 1.01171875, 3.3895313892515355e38, -1e30, 65504, 1e-37, 1.5, -70000]
     for (k, value) in (storage == .float16 ? halves : upper).enumerated() where k < x.count { x.values[k] = value }
     return [CaseInput("x", x)]

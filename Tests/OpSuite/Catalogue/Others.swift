@@ -93,6 +93,11 @@ extension Catalogue {
       ConvolutionCase(
         n: 2, channels: [9, 20], views: [.plain, .plain], h: 10, w: 19, branches: [(17, 1)],
         tail: Norm(prefix: "norm", relu: true), isWhole: true), tier: .quick)
+    // Four neighbours at a time.
+    let inFours = OpCase(
+      ConvolutionCase(
+        n: 2, channels: [9], h: 6, w: 20, branches: [(17, 1)], tail: Norm(prefix: "norm", relu: true), isWhole: true),
+      tier: .quick)
     let transposed = OpCase(TransposedConvolutionCase(n: 2, c: 9, o: 17, h: 6, w: 16, view: .relu), tier: .quick)
     let small = [
       OpCase(BatchNormCase(relu: true), tier: .quick), OpCase(BatchNormCase(relu: true, mode: .frozen), tier: .quick),
@@ -100,7 +105,7 @@ extension Catalogue {
       OpCase(MaxPoolCase(h: 7, w: 9, view: .relu, twice: true), tier: .quick),
     ]
     cases += (small + [transposed, behindNorm]).map { $0.halved(.activations) }
-    cases += (small + [transposed, behindNorm]).map { $0.halved(.both) }
+    cases += (small + [transposed, inFours]).map { $0.halved(.both) }
     // By Winograd; of single taps; of few channels.
     let behindNorms = [
       ConvolutionCase(
@@ -220,7 +225,8 @@ extension Catalogue {
     [OpCase(MatrixProductCase(), tier: .quick)] + [32, 48, 256].map { OpCase(MatrixProductCase(k: $0), seed: 2) }
 
   static let roofs: [OpCase] =
-    [OpCase(RoofCase(), tier: .quick), OpCase(RoofCase(count: 300, rounds: 3), tier: .quick)]
+    [OpCase(RoofCase(count: 3, rounds: 100_000, counts: true), tier: .quick)]
+    + [OpCase(RoofCase(), tier: .quick), OpCase(RoofCase(count: 300, rounds: 3), tier: .quick)]
     + [1, 127, 128, 129, 255, 256, 257, 4097].flatMap { count in
       [OpCase(RoofCase(count: count), seed: 2), OpCase(RoofCase(count: count, rounds: 40), seed: 2)]
     }

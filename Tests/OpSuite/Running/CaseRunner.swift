@@ -122,21 +122,23 @@ private struct Run {
   /// each gradient in 16 bits that it is computed from, whose roundings add up by chance.
   var roundoffs: [String: Double] {
     let graph = plan.graph
-    var costs: [ValueID: Double] = [:]
+    // By value, how often each gradient behind it, itself among them, was rounded.
+    var roundings: [ValueID: [ValueID: Int]] = [:]
     for node in graph.nodes {
-      let from = node.inputs.flatMap { graph.stored($0) }.reduce(0) { max($0, costs[$1] ?? 0) }
+      var behind: [ValueID: Int] = [:]
+      for value in node.inputs.flatMap({ graph.stored($0) }) { behind.merge(roundings[value] ?? [:], uniquingKeysWith: max) }
       for target in node.targets {
-        let own = graph.gradients[target] != nil && graph[target].storage == .bfloat16 ? 0x1p-8 : 0
-        costs[target] = max(costs[target] ?? 0, 2 * from) + own
+        roundings[target, default: [:]].merge(behind, uniquingKeysWith: max)
+        if graph.gradients[target] != nil, graph[target].storage == .bfloat16 { roundings[target]![target, default: 0] += 1 }
       }
     }
     var found: [String: Double] = [:]
     for (name, _, shown) in builder.outputs {
-      // What a view shows is computed from what it reads.
-      let stored = graph.stored(shown)
-      let cost = stored == [shown] ? costs[shown] ?? 0 : stored.reduce(0) { max($0, 2 * (costs[$1] ?? 0)) }
-      let result = graph[shown].storage == .float16 ? 0x1p-11 : 0
-      if cost + result > 0 { found[name] = cost + result }
+      var behind: [ValueID: Int] = [:]
+      for value in graph.stored(shown) { behind.merge(roundings[value] ?? [:], uniquingKeysWith: max) }
+      let times = behind.reduce(0) { $0 + ($1.key == shown ? 1 : 2) * $1.value }
+      let cost = Double(times) * 0x1p-8 + (graph[shown].storage == .float16 ? 0x1p-11 : 0)
+      if cost > 0 { found[name] = cost }
     }
     return found
   }

@@ -309,12 +309,20 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a norm's gradient in 16 bits read as 32", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h9_w7_relu_fp16_gradients-bf16",
       ("load_stored(G_STORED, g,", "load_stored(0, g,"), ("element1(G_STORED, g,", "element1(0, g,")),
     Mutation(
-      "a skip's gradient in 16 bits lost", in: "max_pool.cl", caughtBy: "max_pool/n1_c2_h7_w9_view-relu_twice_fp16_gradients",
-      ("d += element1(DX_STORED, dx, to);", "d += 0.0f;")),
+      "a skip's gradient in 16 bits added to as 32", in: "max_pool.cl",
+      caughtBy: "max_pool/n1_c2_h7_w9_view-relu_twice_fp16_gradients",
+      ("d += element1(DX_STORED, dx, to);", "d += element1(0, dx, to);")),
     Mutation(
-      "a GPU's gradient written as a half", in: "storage.clh",
-      caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_gr",
-      as: .gpu, ("(ushort4)(bf16_bits1(v.s0),", "(ushort4)(half_bits1(v.s0),"), ("[i] = bf16_bits1(v)", "[i] = half_bits1(v)")),
+      "a GPU's four gradients written as halves", in: "storage.clh",
+      caughtBy: "convolution/n2_c9_o17_h6_w20_k3_d1_then-relu_whole_fp16_gradients-bf16", as: .gpu,
+      ("(ushort4)(bf16_bits1(v.s0),", "(ushort4)(half_bits1(v.s0),")),
+    Mutation(
+      "two of four gradients exchanged", in: "storage.clh",
+      caughtBy: "convolution/n2_c9_o17_h6_w20_k3_d1_then-relu_whole_fp16_gradients-bf16", as: .emulated, precision: .bf16,
+      (
+        "return bf16_value4(*(const __global ushort4 *)((const __global ushort *)from + i));",
+        "return bf16_value4((*(const __global ushort4 *)((const __global ushort *)from + i)).s1032);"
+      )),
     Mutation(
       "a gradient's activation in 16 bits read as 32", in: "prelude.clh",
       caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_fp16",

@@ -15,10 +15,13 @@ public struct NetworkCase: Sendable {
   public static let tensorBound = 1e-4
   public static let lossBound = 1e-3
   /// With activations in 16 bits both round to the same numbers, but for the few that lie in the middle between two to
-  /// within fp32's error: they count like operands that are rounded to this. The same of gradients, which nothing but gradients and the
-  /// losses of later steps depend on; of a gradient no ReLU changes sides, so it counts as it is: c · u′.
+  /// within fp32's error: they count like operands that are rounded to this.
   static let halvesRoundoff = 0x1p-12
-  static let bf16Roundoff = 0x1p-9
+  /// The same of gradients, which nothing but gradients and the losses of later steps depend on; no ReLU changes sides for them, so with
+  /// fp32 activations each parameter's is compared, ‖got − want‖₂ ≤ c · u′ · ‖want‖₂. Where gradients of a norm's input are stored, too,
+  /// there were none that rounded the other way (errors of 2e-6; 5e-3 and more without rounding); behind batch norms they become more
+  /// from layer to layer, as errors of 1e-7 do of numbers 2⁻⁸ apart, to 8e-3 of the smallest parameters.
+  private var bf16Roundoff: Double { norm == .batch ? 0x1p-8 : 0x1p-10 }
   /// The first step has to keep this far from where gradients jump, as part of a layer's size: layers of fp32 were seen to
   /// be off by 1.3e-6.
   static let leastJump = 5e-6
@@ -99,7 +102,7 @@ public struct NetworkCase: Sendable {
     let isRounded = arithmetic != .fp32 || activations != .fp32
     let roundoff = max(arithmetic == .fp32 ? 0 : arithmetic.unitRoundoff, activations == .fp32 ? 0 : Self.halvesRoundoff)
     let rounded = ErrorBound.constant * roundoff
-    let gradientsRounded = gradients == .fp32 ? 0 : ErrorBound.constant * Self.bf16Roundoff
+    let gradientsRounded = gradients == .fp32 ? 0 : ErrorBound.constant * bf16Roundoff
     for step in 1...steps {
       let want = reference.train(x: images, target: target, attributes, adam)
       let got = try session.step(
@@ -125,9 +128,12 @@ public struct NetworkCase: Sendable {
           continue
         }
         let values = try session.state.read(.gradients, offset: entry.offset, count: entry.count)
-        if isRounded || gradients != .fp32 {
+        if isRounded {
           allGot += values
           allWant += gradient.values
+        } else if gradients != .fp32 {
+          result.tensors.append(
+            TensorResult("gradient of \(entry.name)", got: values, want: gradient, boundOfNorm: gradientsRounded))
         } else {
           compare("gradient of \(entry.name)", values, gradient)
         }

@@ -61,9 +61,9 @@ package final class ProgramCache {
 
   /// A kernel object of its own for each launch, so that arguments are set once.
   func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
-    if joinsForms, let (forms, index) = ProgramForms.beside(launch.file, launch.defines) {
+    if joinsForms, let (name, forms, index) = ProgramForms.beside(launch.file, launch.defines) {
       let program = try program(
-        launch.file, key: launch.file + " in \(forms.count) forms", macros: macros(launch.defines),
+        launch.file, key: name, macros: macros(launch.defines),
         sources: [prelude(), ProgramForms.text(forms, of: text([launch.file]).joined())])
       return try OpenCLKernel(program, function: ProgramForms.name(launch.function, form: index), call)
     }

@@ -6,11 +6,11 @@
 enum ProgramForms {
   typealias Macros = [(name: String, value: Int)]
 
-  /// The forms that are built together with this one, itself among them, and its place there; nil where it is alone.
-  static func beside(_ file: String, _ macros: Macros) -> (forms: [Macros], index: Int)? {
-    for forms in [together, inHalf, gradientsInBF16, bothIn16Bits] {
-      if let forms = forms[file], let index = forms.firstIndex(where: { $0.elementsEqual(macros, by: ==) }) {
-        return (forms, index)
+  /// The forms that are built together with this one, itself among them, a name for them, and its place there; nil where it is alone.
+  static func beside(_ file: String, _ macros: Macros) -> (name: String, forms: [Macros], index: Int)? {
+    for (list, files) in [together, inHalf, gradientsInBF16, bothIn16Bits].enumerated() {
+      if let forms = files[file], let index = forms.firstIndex(where: { $0.elementsEqual(macros, by: ==) }) {
+        return ("\(file), forms of list \(list)", forms, index)
       }
     }
     return nil

@@ -70,7 +70,7 @@ public struct BatchNorm: Operation {
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
     let z = io.inputs[0]
     let runs = ChannelRuns(z)
-    // They mean nothing here: they make one program of this and its gradient.
+    // They mean nothing here: they make one program of this and its gradient, where that is in 32 bits.
     let defines =
       [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0), ("FROZEN", 0)] + storedMacro("Z_STORED", io.readings[0].data)
     return [

@@ -108,7 +108,7 @@ enum CPUColumns {
           start: start, count: count)
         var operand = rows.operand
         for o in 0..<rows.count {
-          vm_load_range(ownRows + o * count, &operand, Int64(image), Int64(rows.first + o), Int64(start), Int64(count), 0)
+          vm_load_range(ownRows + o * count, &operand, Int64(image), Int64(rows.first + o), Int64(start), Int64(count))
         }
         BLAS.multiply(
           transposeB: true, m: rows.count, n: width, k: count, a: ownRows, lda: count, b: ownColumns, ldb: count,

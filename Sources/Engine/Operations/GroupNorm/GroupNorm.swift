@@ -88,7 +88,7 @@ public struct GroupNorm: Operation {
           to[1] = scale
           to[2] = Float(Double(context.inputs[2].data[c % channels]) - rounded * Double(scale))
           to[3] = Float(inverse)
-          vm_load_range(y + c * plane, &operand, 0, Int64(c), 0, Int64(plane), 0)
+          vm_load_range(y + c * plane, &operand, 0, Int64(c), 0, Int64(plane))
         }
       }
     }

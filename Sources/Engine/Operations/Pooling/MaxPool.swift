@@ -47,7 +47,8 @@ public struct MaxPool: Operation {
     return [
       Launch(
         "max_pool.cl", "max_pool_forward",
-        // ACCUMULATE means nothing here: it makes one program of this and of the gradient behind a skip connection.
+        // ACCUMULATE means nothing here: it makes one program of this and of the gradient behind a skip connection, where that is in 32
+        // bits.
         defines: [("X_MODE", io.readings[0].code), ("ACCUMULATE", 1)] + storedMacro("Y_STORED", io.targetStorage[0]),
         arguments: [("y", .target(0))] + Launch.operand("x", 0) + [
           ("channels", .int(x.c)), ("in_height", .int(x.h)), ("in_width", .int(x.w)),

@@ -1,18 +1,23 @@
 import VectorMath
 
-/// y = x after `rounds` times x ← 0.999·x + 0.001: the most fused multiply-adds a second that a device does, for benchmarks.
+/// y = x after `rounds` times x ← factor·x + addend: the most fused multiply-adds a second that a device does, for benchmarks; and whether
+/// it does them all.
 ///
 /// - Input: x, plain, fewer than 2³¹ elements. Result: y, of x's shape.
 public struct RoofArithmetic: Operation {
   public static let name = "roof_arithmetic"
   /// Multiply-adds an element.
   public let rounds: Int
-  static let factor: Float = 0.999
-  static let addend: Float = 0.001
+  public let factor: Float
+  public let addend: Float
   /// Elements of a work-item: CHAINS vectors of 16.
   private static let itemElements = 128
 
-  public init(rounds: Int) { self.rounds = rounds }
+  public init(rounds: Int, factor: Float = 0.999, addend: Float = 0.001) {
+    self.rounds = rounds
+    self.factor = factor
+    self.addend = addend
+  }
 
   public func resultShapes(_ inputs: [Shape]) throws(EngineError) -> [Shape] { [inputs[0]] }
 
@@ -23,7 +28,7 @@ public struct RoofArithmetic: Operation {
       let range = share(context.inputs[0].shape.count, part, of: context.threads)
       vm_multiply_add(
         context.targets[0] + range.lowerBound, context.inputs[0].data + range.lowerBound, Int64(range.count),
-        Int64(rounds), Self.factor, Self.addend)
+        Int64(rounds), factor, addend)
     }
   }
 
@@ -33,8 +38,8 @@ public struct RoofArithmetic: Operation {
       Launch(
         "roof.cl", "roof_arithmetic",
         arguments: [
-          ("y", .target(0)), ("x", .input(0)), ("count", .int(count)), ("rounds", .int(rounds)), ("a", .float(Self.factor)),
-          ("b", .float(Self.addend)),
+          ("y", .target(0)), ("x", .input(0)), ("count", .int(count)), ("rounds", .int(rounds)), ("a", .float(factor)),
+          ("b", .float(addend)),
         ], global: [(count + Self.itemElements - 1) / Self.itemElements])
     ]
   }
