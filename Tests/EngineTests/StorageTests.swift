@@ -46,9 +46,10 @@ import Testing
     }
   }
 
-  /// Every gradient with respect to an activation, and nothing else: not the logits', no table, no parameter's.
-  @Test(arguments: [Normalization.batch, .batchFrozen, .group])
-  func gradientsOfActivationsAreHalved(_ norm: Normalization) throws {
+  /// Every gradient with respect to an activation, and nothing else: not the logits', no table, no parameter's; beside halved activations,
+  /// too.
+  @Test(arguments: [Normalization.batch, .batchFrozen, .group], ActivationStorage.allCases)
+  func gradientsOfActivationsAreHalved(_ norm: Normalization, _ activations: ActivationStorage) throws {
     let convolutions = (1...4).flatMap { level in
       ["enc", "dec"].flatMap { side in [0, 3].map { "\(side)\(level).double_conv.\($0)" } }
     }
@@ -63,12 +64,25 @@ import Testing
       wanted.formUnion((convolutions + ["bottleneck.dilated1+dilated2+dilated4"]).map { "gradient of \($0)" })
     }
     for backend in try Devices.all() {
-      let graph = try plan(.fp32, .bf16, norm, on: backend.traits).graph
-      let halved = graph.values.filter { $0.storage != .float32 }
+      let graph = try plan(activations, .bf16, norm, on: backend.traits).graph
+      let halved = graph.values.filter { $0.storage == .bfloat16 }
       let names = Set(halved.map(\.name))
       #expect(names == wanted, "\(backend.name): \(names.symmetricDifference(wanted).sorted())")
       #expect(halved.count == wanted.count)
-      #expect(halved.allSatisfy { $0.storage == .bfloat16 })
+    }
+  }
+
+  /// A sum's gradient is repeated in fp32, which keeps it: each of its parts is halved, and all else.
+  @Test(arguments: [Bottleneck.sum, .plain]) func gradientsAroundOtherBottlenecksAreHalved(_ bottleneck: Bottleneck) throws {
+    for backend in try Devices.all() {
+      let graph = try TrainingShape(
+        VariableUNet(base: 16, bottleneck: bottleneck), batch: 2, height: 64, width: 64, gradients: .bf16
+      ).plan(on: backend.traits, within: .max).plan.graph
+      let written = Set(graph.nodes.flatMap(\.targets))
+      let full = graph.gradients.filter { gradient, value in
+        graph[gradient].storage == .float32 && written.contains(gradient) && !graph.kept.contains(value)
+      }
+      #expect(full.count == (bottleneck == .sum ? 1 : 0), "\(full.keys.map { graph[$0].name })")
     }
   }
 
@@ -94,7 +108,8 @@ import Testing
         difference += Double(a - b) * Double(a - b)
         size += Double(a) * Double(a)
       }
-      #expect(difference.squareRoot() <= 5e-2 * size.squareRoot(), "\(backend.name)")
+      let error = (difference / size).squareRoot()
+      #expect(error <= (storage.activations == .fp16 ? 5e-2 : 5e-3), "\(backend.name): \(error)")
     }
   }
 
@@ -134,7 +149,9 @@ import Testing
       let full = try plan(.fp32, .fp32, .batch, on: device).report.arenaBytes
       let activations = try plan(.fp16, .fp32, .batch, on: device).report.arenaBytes
       let both = try plan(.fp16, .bf16, .batch, on: device).report.arenaBytes
-      #expect(activations * 10 < full * 7 && both * 20 < activations * 19)
+      #expect(activations * 10 < full * 7)
+      // The CPU path's copies take half of it back.
+      #expect(both * 100 < activations * (device.kind == .cpuPath ? 92 : 82))
     }
   }
 
