@@ -105,7 +105,9 @@ enum SelfCheck {
   static func run(_ backend: any Backend) throws(EngineError) {
     let turns = 100_000, done = try count(turns, on: backend)
     guard done == Float(turns) else {
-      throw .request("its self-check is off: it ended a loop of \(turns) turns after \(done), without a word")
+      throw .request(
+        "its self-check is off: it ended a loop of \(turns) turns after \(done.isFinite ? "\(Int(done))" : "\(done)"), without a word"
+      )
     }
     let ours = try gradients(backend)
     let theirs = try gradients(CPUBackend(threads: 1))
