@@ -22,4 +22,9 @@ struct Root: ParsableCommand {
       TuneCommand.self,
       NodeReportCommand.self,
     ])
+
+  static func main() {
+    BLASRestart.ifNeeded()
+    main(nil)
+  }
 }

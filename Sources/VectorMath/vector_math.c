@@ -474,4 +474,12 @@ CLONES void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rou
   }
 }
 
+int vm_has_avx2_and_fma(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return 0;
+#endif
+}
+
 void vm_copy(float *y, const float *x, int64_t count) { memcpy(y, x, (size_t)count * sizeof(float)); }

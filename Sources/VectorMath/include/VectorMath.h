@@ -92,6 +92,9 @@ void vm_moving_average(float *average, const float *x, int64_t count, float rate
 
 /// y[i] = x[i] after `rounds` times x[i] = a * x[i] + b: the processor's peak, for benchmarks.
 void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, float a, float b);
+/// 1 where the processor has AVX2 and fused multiply-adds.
+int vm_has_avx2_and_fma(void);
+
 /// y[i] = x[i].
 void vm_copy(float *y, const float *x, int64_t count);
 

@@ -54,7 +54,6 @@ public struct NetworkCase: Sendable {
     NetworkCase(base: 4, batch: 1, height: 48, width: 48, bottleneck: .sum, norm: .group, steps: 3),
     NetworkCase(base: 4, batch: 2, height: 64, width: 48, activations: .fp16),
     NetworkCase(base: 4, batch: 2, height: 32, width: 48, bottleneck: .sum, norm: .group, activations: .fp16, steps: 3),
-    NetworkCase(base: 4, batch: 2, height: 64, width: 48, gradients: .bf16),
     NetworkCase(base: 4, batch: 2, height: 32, width: 48, activations: .fp16, gradients: .bf16, steps: 3),
     NetworkCase(base: 4, batch: 2, height: 48, width: 32, bottleneck: .plain, norm: .batchFrozen, gradients: .bf16, steps: 3),
     NetworkCase(base: 4, batch: 2, height: 32, width: 48, bottleneck: .sum, norm: .group, gradients: .bf16, steps: 3),
