@@ -8,6 +8,9 @@ enum BLAS {
   /// The library's own description: version and the kernels it chose for this processor.
   static var configuration: String { String(cString: openblas_get_config()) }
 
+  /// The processor whose kernels it chose, such as "Haswell".
+  static var core: String? { openblas_get_corename().map { String(cString: $0) } }
+
   /// c (m, n; row stride ldc) = op(a) (m, k) · op(b) (k, n) + beta · c.
   static func multiply(
     transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int, a: UnsafePointer<Float>, lda: Int,

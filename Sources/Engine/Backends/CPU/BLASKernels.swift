@@ -1,4 +1,3 @@
-import CBLAS
 import VectorMath
 
 /// Which of its kernels OpenBLAS took for this processor.
@@ -11,7 +10,7 @@ public enum BLASKernels {
   /// One older than the processor takes what any has, the SSE kernels of 2004's Prescott. Haswell's are right wherever there are AVX2 and
   /// fused multiply-adds, and several times as fast.
   public static var shouldBe: String? {
-    guard let name = openblas_get_corename(), String(cString: name) == "Prescott", vm_has_avx2_and_fma() != 0 else { return nil }
+    guard BLAS.core == "Prescott", vm_has_avx2_and_fma() != 0 else { return nil }
     return "Haswell"
   }
 }
