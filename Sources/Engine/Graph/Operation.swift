@@ -65,9 +65,7 @@ public struct NodeIO: Sendable {
     zip(inputs, readings).reduce(0) { $0 + $1.0.count * $1.1.bytesPerElement }
       + targets.indices.reduce(0) { $0 + targetBytes($1) }
   }
-}
 
-extension NodeIO {
   /// Bytes of a target.
   func targetBytes(_ target: Int) -> Int { targets[target].count * targetStorage[target].bytesPerElement }
 }

@@ -33,10 +33,17 @@ extension Graph {
   }
 
   /// The graph with a copy behind each operation that writes in 32 bits alone what is stored in 16.
+  ///
+  /// - Precondition: what an operation reads in 16 bits, it can.
   public func copyingInto16Bits(for device: DeviceTraits) -> Graph {
     var graph = self
     var written: [Node] = []
     for node in nodes {
+      for (index, input) in node.inputs.enumerated() {
+        precondition(
+          node.operation.reads16Bits(index) || stored(input).allSatisfy { self[$0].storage == .float32 },
+          "\(type(of: node.operation).name) cannot read \(self[input].name) in 16 bits")
+      }
       guard let result = node.results.first, self[result].storage != .float32,
         !node.operation.writes16Bits(0, io(node), device)
       else {

@@ -304,7 +304,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a gradient in 16 bits read as 32", in: "prelude.clh",
       caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_gradients-bf16",
-      ("if ((mode & VIEW_BF16) != 0) return 2;", "")),
+      ("if ((mode & VIEW_BF16) != 0) return STORED_BF16;", "")),
     Mutation(
       "a norm's gradient in 16 bits read as 32", in: "batch_norm.cl", caughtBy: "batch_norm/n2_c3_h9_w7_relu_fp16_gradients-bf16",
       ("load_stored(G_STORED, g,", "load_stored(0, g,"), ("element1(G_STORED, g,", "element1(0, g,")),
@@ -326,7 +326,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a gradient's activation in 16 bits read as 32", in: "prelude.clh",
       caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm_whole_fp16",
-      ("return (mode & VIEW_FP16) != 0 && view_needs_aux(mode);", "return 0;")),
+      ("&& view_needs_aux(mode) ? STORED_FP16 : STORED_FP32", "&& view_needs_aux(mode) ? STORED_FP32 : STORED_FP32")),
     Mutation(
       "the last of a row written in 16 bits left out", in: "conv2d.cl",
       caughtBy: "convolution/n1_c3_o8_h9_w7_k3_d2_fp16",
