@@ -8,7 +8,7 @@ enum BLASRestart {
     guard getenv(BLASKernels.variable) == nil, let kernels = BLASKernels.shouldBe,
       let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"),
       // Started by way of the dynamic loader, whose arguments are gone.
-      !program.split(separator: "/").last!.hasPrefix("ld")
+      !(program as NSString).lastPathComponent.hasPrefix("ld")
     else { return }
     // Once: the variable is there in the program that follows.
     setenv(BLASKernels.variable, kernels, 1)

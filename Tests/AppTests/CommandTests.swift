@@ -18,9 +18,10 @@ import Testing
   typealias Running = (process: Process, out: Pipe, err: Pipe)
   typealias Ended = (code: Int32, out: String, err: String)
 
-  func start(_ arguments: [String], environment: [String: String] = [:]) throws -> Running {
+  /// - Parameter environment: beside this process's; nil takes a variable away.
+  func start(_ arguments: [String], environment: [String: String?] = [:]) throws -> Running {
     let process = Process()
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    process.environment = environment.reduce(into: ProcessInfo.processInfo.environment) { $0[$1.key] = $1.value }
     let program: URL = try #require(Self.program, "the program glomseg was not found beside the tests")
     process.executableURL = program
     process.arguments = arguments
@@ -89,6 +90,18 @@ import Testing
     let object = try #require(try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any])
     #expect((object["cpu"] as? String)?.contains("OpenBLAS") == true)
     #expect(object["auto"] is String)
+  }
+
+  /// An OpenBLAS that does not know the processor is not left with kernels of 2004; what a user asks for stays.
+  @Test func theCPUPathTakesKernelsOfTheProcessor() throws {
+    func kernels(_ asked: String?) throws -> String {
+      let result = finish(try start(["devices"], environment: ["OPENBLAS_CORETYPE": asked]))
+      #expect(result.code == 0, "\(result.err)")
+      return try #require(result.out.split(separator: "\n").first { $0.contains("OpenBLAS") }.map(String.init))
+    }
+    #expect(try kernels("Prescott").contains(" Prescott "))
+    let flags = try String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8).split { $0.isWhitespace }
+    #expect(try kernels(nil).contains(" Prescott ") == !(flags.contains("avx2") && flags.contains("fma")))
   }
 
   /// A driver that OCL_ICD_FILENAMES alone names is found, whichever loader there is.

@@ -126,26 +126,17 @@ import Testing
     #expect(faults.happened)
   }
 
-  /// As Mesa's llvmpipe does.
-  @Test func aLoopThatEndsEarlyFailsTheSelfCheck() throws {
-    let backend = try OpenCLBackend(device()) { file, text in
-      file == "roof.cl" ? text.replacing("r < rounds", with: "r < min(rounds, 65535)") : text
-    }
+  /// A wrong gradient; and a loop that ends early, as Mesa's llvmpipe has them.
+  @Test(arguments: [
+    ("batch_norm.cl", "-scale * (sums.x / count);", "0.0f;", "a gradient differs"),
+    ("roof.cl", "r < rounds", "r < min(rounds, 65535)", "a loop of 100000 turns after 65535,"),
+  ])
+  func aWrongResultFailsTheSelfCheck(_ file: String, _ right: String, _ wrong: String, _ words: String) throws {
+    let backend = try OpenCLBackend(device()) { $0 == file ? $1.replacing(right, with: wrong) : $1 }
     #expect {
       try SelfCheck.run(backend)
     } throws: { error in
-      "\(error)".contains("a loop of 100000 turns after 65535")
-    }
-  }
-
-  @Test func aWrongResultFailsTheSelfCheck() throws {
-    let backend = try OpenCLBackend(device()) { file, text in
-      file == "batch_norm.cl" ? text.replacing("-scale * (sums.x / count);", with: "0.0f;") : text
-    }
-    #expect {
-      try SelfCheck.run(backend)
-    } throws: { error in
-      "\(error)".contains("self-check is off")
+      "\(error)".contains("self-check is off") && "\(error)".contains(words)
     }
     try SelfCheck.run(OpenCLBackend(device()))
   }
