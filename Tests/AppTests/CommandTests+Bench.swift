@@ -97,11 +97,15 @@ extension CommandTests {
       finish(try start(arguments, environment: ["XDG_CACHE_HOME": caches, "GLOMSEG_TUNING": tuning]))
     }
     let device = ["--device", "opencl"]
-    let found = try #require(
-      try lines(run(["tune", "--patch", "32", "--base", "4", "--seconds", "10", "--json", "-"] + device)).first)
+    // How many choices are tried depends on the machine's speed and on who else is on it: more seconds until one was.
+    var found: [String: Any] = [:], choices: [[String: Any]] = []
+    for seconds in [10, 40, 160] where choices.isEmpty {
+      found = try #require(
+        try lines(run(["tune", "--patch", "32", "--base", "4", "--seconds", "\(seconds)", "--json", "-"] + device)).first)
+      choices = try #require(found["choices"] as? [[String: Any]])
+    }
     #expect(found["benchmark"] as? String == "tune" && found["fingerprint"] is String)
-    // How many depends on the machine's speed.
-    #expect(try #require(found["choices"] as? [[String: Any]]).count > 0)
+    #expect(!choices.isEmpty)
     #expect(try #require(found["seconds"] as? Double) > 0)
     let shown = try run(["tune", "--show"] + device)
     #expect(shown.code == 0 && shown.out.contains("tile_chunk"))
