@@ -130,7 +130,7 @@ def span(values):
 
 def kinds(rows):
     """The rows of each kernel and precision, in the table's order."""
-    order = {name: index for index, name in enumerate(["", *PRECISIONS])}
+    order = {name: index for index, name in enumerate(["", *PRECISIONS, *(f"{name}, together" for name in PRECISIONS)])}
     for key in sorted({row[:2] for row in rows}, key=lambda key: (key[0], order[key[1]])):
         yield key, [row for row in rows if row[:2] == key]
 

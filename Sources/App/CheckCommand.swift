@@ -20,7 +20,7 @@ struct CheckCommand: ParsableCommand {
   @Option(
     help: """
       auto, cpu, opencl, opencl:P:D, part of a device's name, or all: the CPU path and every OpenCL device. '@gpu' or \
-      '@nvidia' behind one runs its kernels for GPUs, '@nvidia-emulated', '@amd-emulated', '@amd-wmma-emulated' and '@intel-emulated' those for matrix units, emulated.
+      '@nvidia' behind one runs its kernels for GPUs, '@nvidia-emulated', '@nvidia-warpgroup-emulated', '@amd-emulated', '@amd-wmma-emulated' and '@intel-emulated' those for matrix units, emulated.
       """)
   var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32

@@ -4,7 +4,7 @@ import Engine
 enum KernelList {
   /// Names that `--kernels` takes.
   static let choices: [(name: String, kernels: KernelChoice)] =
-    (KernelChoice.matrix + KernelChoice.all).map { ($0.description, $0) }
+    KernelChoice.listed.map { ($0.description, $0) }
 
   /// Distinct launches, each "FILE FUNCTION ITEMS LOCAL MACRO=VALUE…": work-items of a group (0: the driver's choice), and bytes of
   /// local memory that arguments ask for.

@@ -26,8 +26,8 @@ struct PlanCommand: ParsableCommand {
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(
     help: """
-      Instead list the kernels that such a device would run, which need not be there: nvidia-matrix, amd-matrix, amd-wmma or \
-      intel-matrix (with matrix units), nvidia, amd, intel, gpu, cpu, or one of the first with -emulated, such as nvidia-emulated or \
+      Instead list the kernels that such a device would run, which need not be there: nvidia-matrix, nvidia-warpgroup, amd-matrix, amd-wmma \
+      or intel-matrix (with matrix units), nvidia, amd, intel, gpu, cpu, or one of the first with -emulated, such as nvidia-emulated or \
       amd-wmma-emulated. A line each: file, function, items of a group, bytes of local memory, macros.
       """)
   var kernels: String?

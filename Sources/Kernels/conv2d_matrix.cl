@@ -11,6 +11,11 @@
 // words apart modulo 32: the words and pixels that 32 items load are in 32 banks. Weights are read as they were packed, a vector
 // an item, through the first-level cache, which groups on one unit share.
 //
+// WARPGROUP: the four warps multiply together (matrix_warpgroup.clh): each has sixteen of 64 channels, all have the tile's pixels, of
+// COLUMNS columns x N_TILES rows a product, M_TILES such side by side. A pixel's words lie by fours in local memory, so that pixels are
+// B's columns as they are staged, and a tap's are those from another address: nothing is loaded from there. What weights the next
+// taps want is on its way while products go on.
+//
 // Sums stay in registers over all input channels, each element of y is written once.
 //
 // AHEAD: while the taps of one stage are multiplied, the next stage's elements are copied into local memory as they are (copy_word: in
@@ -20,8 +25,8 @@
 //
 // Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; ON_THE_WAY; AHEAD 0 or 1; PLANE words of a
 // plane of the patch; STORE_DEPTH as in conv2d.cl; Y_STORED as in conv2d_gpu.cl.
-// packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column], and with AHEAD [word / 4][number][place][tensor][item]
-// behind it.
+// packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column], with WARPGROUP [step][word / 4][row][column][word % 4]; and with
+// AHEAD [word of the item's][number][place][tensor][item] behind it.
 // LINT: -DX1_MODE=2 -DELEMENT=1
 // LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_STORED=1
 // LINT: -DX0_MODE=28 -DX1_MODE=-1 -DY_STORED=2
@@ -36,15 +41,19 @@
 // LINT: -DLAYOUT=4 -DX0_MODE=4 -DELEMENT=1
 // LINT: -DLAYOUT=3 -DX0_MODE=4 -DN_TILES=2 -DELEMENT=1
 // LINT: -DMATRIX=3 -DX1_MODE=2 -DN_TILES=2 -DPARTS=2 -target spir64
-#include "conv2d_gpu.clh"
-#include "matrix.clh"
-#include "conv2d_ahead.clh"
+// LINT: -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX0_MODE=4
+// LINT: -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX1_MODE=2 -DELEMENT=1 -DAHEAD=1 -DY_STORED=2
+// LINT: -DMATRIX=1 -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX0_MODE=28 -DAHEAD=1 -target nvptx64
+// LINT: -DMATRIX=1 -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DN_TILES=16 -DELEMENT=1 -target nvptx64
 #ifndef M_TILES
 #define M_TILES 2
 #endif
 #ifndef N_TILES
 #define N_TILES 8
 #endif
+#include "conv2d_gpu.clh"
+#include "matrix.clh"
+#include "conv2d_ahead.clh"
 #ifndef WARPS_O
 #define WARPS_O 2
 #endif
@@ -61,19 +70,49 @@
 #define Y_STORED 0
 #endif
 
-#define O_TILE (16 * M_TILES * WARPS_O)
-#define TILE_W (COLUMNS * WARPS_X)
+// What a warp's M_TILES fragments of a row are of: sixteens of channels, or of a warpgroup's columns.
+#if WARPGROUP
+#if PARTS != 1 || WARPS_O != 4
+#error "a warpgroup has four sixteens of channels, and operands of one part"
+#endif
+#define O_TILES 1
+#define X_TILES M_TILES
+#define M_CHANNEL(m) 0
+#define M_COLUMN(m) (COLUMNS * (m))
+#else
+#define O_TILES M_TILES
+#define X_TILES 1
+#define M_CHANNEL(m) (16 * (m))
+#define M_COLUMN(m) 0
+#endif
+#define O_TILE (16 * O_TILES * WARPS_O)
+#define TILE_W (COLUMNS * X_TILES * WARPS_X)
 #define TILE_H (N_TILES * (4 / (WARPS_O * WARPS_X)))
 #define PATCH_H (TILE_H + HALO)
 #define PATCH_W (TILE_W + HALO)
-// Elements of a patch's channel that an item stages; words that a warp asks for at a time, and places of them: what is on its way,
-// ON_THE_WAY elements at most, takes registers beside the sums.
+// A warp stages every fourth word of the patch, two at a time where that is not too much; in a warpgroup two warps every second four or
+// two words, of four channels: WORD(w, m), w from WORD_FIRST, WORD_NEXT further each time. PLACES are an item's elements of a patch's channel, all or some of them at
+// a time: what is on its way, ON_THE_WAY elements at most, takes registers beside the sums.
 #ifndef ON_THE_WAY
 #define ON_THE_WAY 16
 #endif
-#define PLACES ((PATCH_H * PATCH_W + MATRIX_LANES - 1) / MATRIX_LANES)
+#if WARPGROUP
+#define PLACE_ITEMS 64
+#define AT_ONCE (4 / VALUES)
+#define WORD_FIRST (AT_ONCE * (item / PLACE_ITEMS))
+#define WORD_NEXT (2 * AT_ONCE)
+#define WORD(w, m) ((w) + (m))
+#define OWN_WORD(word) ((word) / WORD_NEXT * AT_ONCE + ((word) & (AT_ONCE - 1)))
+#else
+#define PLACE_ITEMS MATRIX_LANES
 #define AT_ONCE (2 * VALUES * PLACES <= ON_THE_WAY ? 2 : 1)
-#define TURNS ((VALUES * PLACES + ON_THE_WAY - 1) / ON_THE_WAY)
+#define WORD_FIRST (item / PLACE_ITEMS)
+#define WORD_NEXT (4 * AT_ONCE)
+#define WORD(w, m) ((w) + 4 * (m))
+#define OWN_WORD(word) ((word) >> 2)
+#endif
+#define PLACES ((PATCH_H * PATCH_W + PLACE_ITEMS - 1) / PLACE_ITEMS)
+#define TURNS ((AT_ONCE * VALUES * PLACES + ON_THE_WAY - 1) / ON_THE_WAY)
 #define PLACES_AT_ONCE ((PLACES + TURNS - 1) / TURNS)
 // Rows of taps whose products are unrolled together. With two parts, rows kept from one tap to another far below take more registers
 // beside the sums than there are.
@@ -84,26 +123,38 @@
 #endif
 // Tensors of an element that is copied: its view's second is one.
 #define TENSORS (view_needs_aux(X0_MODE) || (X1_MODE >= 0 && view_needs_aux(X1_MODE)) ? 2 : 1)
-#define COPIED(word, v, place) (copied + ((((word) >> 2) * VALUES + (v)) * PLACES + (place)) * TENSORS * MATRIX_ITEMS)
+#define COPIED(word, v, place) (copied + ((OWN_WORD(word) * VALUES + (v)) * PLACES + (place)) * TENSORS * MATRIX_ITEMS)
 // Stages of the same channels: each tap's, where the window is one.
 #define WINDOWS (WINDOW == K ? 1 : TAPS)
 #if WINDOW != K && WINDOW != 1
 #error "a window is the kernel's or one tap's"
+#endif
+// In a warpgroup of words by fours.
+#if WARPGROUP
+#define PLANE (PATCH_H * PATCH_W)
 #endif
 #ifndef PLANE
 #define PLANE ((PATCH_H * PATCH_W + 31 - COLUMNS) / 32 * 32 + COLUMNS)
 #endif
 
 // Where an item's elements of the patch for a tap are, or for all taps, of which the tile's first reads row y_begin, column x_begin.
-INLINE void find_places(int *places, int lane, int y_begin, int x_begin, int tap, int in_height, int in_width) {
+INLINE void find_places(int *places, int first, int y_begin, int x_begin, int tap, int in_height, int in_width) {
   int row = tap / K;
   y_begin += row * DILATION, x_begin += (tap - row * K) * DILATION;
 #pragma unroll UNROLL
   for (int k = 0; k < PLACES; k++) {
-    int e = lane + k * MATRIX_LANES, i = e / PATCH_W, j = e - i * PATCH_W;
+    int e = first + k * PLACE_ITEMS, i = e / PATCH_W, j = e - i * PATCH_W;
     places[k] = X_PLACE(y_begin + i, x_begin + j);
   }
 }
+
+#if WARPGROUP
+// An item's fragments of the weights of a column of taps, or of one tap.
+INLINE void load_taps(matrix_a *to, const __global matrix_a *from) {
+#pragma unroll
+  for (int a = 0; a < WINDOW; a++) to[a] = from[a * K * MATRIX_LANES];
+}
+#endif
 
 __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1))) MATRIX_SUB_GROUP
 __kernel void conv2d_matrix_tile(__global float *restrict y, const __global float *restrict x0,
@@ -116,6 +167,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
                                  int groups, int chunk, int accumulate, __local uint *restrict patch) {
   MATRIX_MEMORY
   int item = get_local_id(0), lane = item & (MATRIX_LANES - 1), warp = item / MATRIX_LANES;
+  int place_first = item & (PLACE_ITEMS - 1);
   int warp_o = warp % WARPS_O, warp_x = warp / WARPS_O % WARPS_X, warp_y = warp / (WARPS_O * WARPS_X);
   int tiles_x = (out_width + TILE_W - 1) / TILE_W, tiles_y = (out_height + TILE_H - 1) / TILE_H;
   int tile = (int)(get_group_id(0) / groups), group = (int)(get_group_id(0) - (ulong)tile * groups);
@@ -123,7 +175,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
   int tile_x = (tile - tile_row * tiles_x) * TILE_W, tile_y = (tile_row - n * tiles_y) * TILE_H;
   int in_channels = x0_used + (X1_MODE >= 0 ? x1_channels : 0);
   int steps = (in_channels + MATRIX_K - 1) / MATRIX_K;
-  int o_warp = group * O_TILE + warp_o * 16 * M_TILES;
+  int o_warp = group * O_TILE + warp_o * 16 * O_TILES;
 
   matrix_c sums[M_TILES][N_TILES];
 #pragma unroll UNROLL
@@ -131,7 +183,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
     float start[C_COUNT];
 #pragma unroll
     for (int h = 0; h < C_COUNT; h++) {
-      int o = o_warp + 16 * m + C_ROW(lane, h);
+      int o = o_warp + M_CHANNEL(m) + C_ROW(lane, h);
       start[h] = bias_per > 0 && o < out_channels ? bias[bias_first + (STORE_DEPTH ? o / 4 : o)] : 0.0f;
     }
 #pragma unroll UNROLL
@@ -140,10 +192,9 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
 
   // Fragments of the warp's first channels; those of the next sixteen are `tile_step` further.
   ulong tile_step = (ulong)steps * TAPS * PARTS * MATRIX_LANES;
-  const __global matrix_a *from = packed + (ulong)(o_warp / 16) * tile_step + lane;
   // The fragments that stand for channels beyond the last were not packed: the last are read in their place.
-  int last_tile = (out_channels - 1) / 16 - o_warp / 16;
-  const __local uint *in = patch + B_WORD(lane, 0) * PLANE + warp_y * N_TILES * PATCH_W + warp_x * COLUMNS + B_COLUMN(lane);
+  int most_tile = (out_channels - 1) / 16, first_tile = min(o_warp / 16, most_tile);
+  const __global matrix_a *from = packed + (ulong)first_tile * tile_step + lane;
 
 #if AHEAD
   __local uint *copied = patch + chunk * PARTS * 8 * PLANE + item;
@@ -155,13 +206,13 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
     int round = t / WINDOWS, s_begin = round * chunk, s_count = t < 0 ? 0 : min(chunk, steps - s_begin);
     int tap = t - round * WINDOWS;
     int places[PLACES];
-    find_places(places, lane, tile_y - pad_y, tile_x - pad_x, tap, in_height, in_width);
+    find_places(places, place_first, tile_y - pad_y, tile_x - pad_x, tap, in_height, in_width);
 #if AHEAD
     copies_wait();
 #endif
     // Everyone has read the last patch.
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int w = warp; w < 8 * s_count; w += 4 * AT_ONCE) {
+    for (int w = WORD_FIRST; w < 8 * s_count; w += WORD_NEXT) {
 #pragma unroll UNROLL
       for (int k_begin = 0; k_begin < PLACES; k_begin += PLACES_AT_ONCE) {
         channel from[AT_ONCE][VALUES];
@@ -171,12 +222,12 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
 #pragma unroll UNROLL
           for (int v = 0; v < VALUES; v++) {
             // Beyond the last channel the last is read: its weights there are zero.
-            int c = min(s_begin * MATRIX_K + (w + 4 * m) * VALUES + v, in_channels - 1);
+            int c = min(s_begin * MATRIX_K + WORD(w, m) * VALUES + v, in_channels - 1);
             X_FIND(from[m][v], n, c)
 #pragma unroll UNROLL
             for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
 #if AHEAD
-              const __local uint *at = COPIED(w + 4 * m, v, k_begin + k);
+              const __local uint *at = COPIED(WORD(w, m), v, k_begin + k);
               data[m][v][k] = X_COPIED_DATA(from[m][v], c, places[k_begin + k], at);
               aux[m][v][k] = X_COPIED_AUX(from[m][v], c, places[k_begin + k], at, MATRIX_ITEMS);
 #else
@@ -186,44 +237,97 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
             }
           }
 #pragma unroll UNROLL
-        for (int m = 0; m < AT_ONCE; m++) {
-          int c = s_begin * MATRIX_K + (w + 4 * m) * VALUES;
-          __local uint *to = patch + (((w + 4 * m) >> 3) * PARTS * 8 + ((w + 4 * m) & 7)) * PLANE;
+        for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+          uint2 words[AT_ONCE];
 #pragma unroll UNROLL
-          for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+          for (int m = 0; m < AT_ONCE; m++) {
+            int c = s_begin * MATRIX_K + WORD(w, m) * VALUES;
             float value[VALUES];
 #pragma unroll UNROLL
             for (int v = 0; v < VALUES; v++) {
               value[v] = X_VIEW(from[m][v], c + v, data[m][v][k], aux[m][v][k]);
               if (places[k_begin + k] < 0) value[v] = 0.0f;
             }
-            int e = lane + (k_begin + k) * MATRIX_LANES;
-            uint2 words = to_words(value[0], value[VALUES - 1]);
-            if (e < PATCH_H * PATCH_W) {
-              to[e] = words.s0;
-              if (PARTS == 2) to[8 * PLANE + e] = words.s1;
-            }
+            words[m] = to_words(value[0], value[VALUES - 1]);
           }
+          int e = place_first + (k_begin + k) * PLACE_ITEMS;
+          if (e >= PATCH_H * PATCH_W) continue;
+#if WARPGROUP
+          __local uint *to = patch + ((w >> 2) * PLANE + e) * 4 + (w & 3);
+#if VALUES == 1
+          *(__local uint4 *)to = (uint4)(words[0].s0, words[1].s0, words[2].s0, words[3].s0);
+#else
+          *(__local uint2 *)to = (uint2)(words[0].s0, words[1].s0);
+#endif
+#else
+#pragma unroll UNROLL
+          for (int m = 0; m < AT_ONCE; m++) {
+            __local uint *to = patch + ((WORD(w, m) >> 3) * PARTS * 8 + (WORD(w, m) & 7)) * PLANE;
+            to[e] = words[m].s0;
+            if (PARTS == 2) to[8 * PLANE + e] = words[m].s1;
+          }
+#endif
         }
       }
     }
+#if WARPGROUP
+    // Products are begun a column of taps at a time: the first one's weights.
+    matrix_a taps[WINDOW];
+    if (s_count > 0) load_taps(taps, from + (ulong)(s_begin * TAPS + tap) * MATRIX_LANES);
+    MATRIX_GROUP_STAGED()
+#endif
     barrier(CLK_LOCAL_MEM_FENCE);
 
 #if AHEAD
     int next_round = (t + 1) / WINDOWS, next_begin = next_round * chunk;
     int next_count = t + 1 < stages ? min(chunk, steps - next_begin) : 0;
-    find_places(places, lane, tile_y - pad_y, tile_x - pad_x, t + 1 - next_round * WINDOWS, in_height, in_width);
-    for (int w = warp; w < 8 * next_count; w += 4)
+    find_places(places, place_first, tile_y - pad_y, tile_x - pad_x, t + 1 - next_round * WINDOWS, in_height, in_width);
+    for (int w = WORD_FIRST; w < 8 * next_count; w += WORD_NEXT)
 #pragma unroll UNROLL
-      for (int v = 0; v < VALUES; v++) {
-        int c = min(next_begin * MATRIX_K + w * VALUES + v, in_channels - 1);
-        channel from;
-        X_FIND(from, n, c)
+      for (int m = 0; m < AT_ONCE; m++)
 #pragma unroll UNROLL
-        for (int k = 0; k < PLACES; k++) X_COPY(from, c, places[k], COPIED(w, v, k), MATRIX_ITEMS)
-      }
+        for (int v = 0; v < VALUES; v++) {
+          int c = min(next_begin * MATRIX_K + WORD(w, m) * VALUES + v, in_channels - 1);
+          channel from;
+          X_FIND(from, n, c)
+#pragma unroll UNROLL
+          for (int k = 0; k < PLACES; k++) X_COPY(from, c, places[k], COPIED(WORD(w, m), v, k), MATRIX_ITEMS)
+        }
 #endif
 
+#if WARPGROUP
+    ulong pixels = MATRIX_DESCRIPTOR(patch, 0, PLANE * 16, PATCH_W * 16);
+#pragma unroll 1
+    for (int s = 0; s < s_count; s++) {
+#pragma unroll UNROLL
+      for (int b = 0; b < WINDOW; b++) {
+        MATRIX_GROUP_BEGIN()
+#pragma unroll UNROLL
+        for (int a = 0; a < WINDOW; a++)
+#pragma unroll UNROLL
+          for (int m = 0; m < M_TILES; m++) {
+            int at = 2 * s * PLANE + a * DILATION * PATCH_W + b * DILATION + M_COLUMN(m);
+            MATRIX_ADD_GROUP(sums[m], taps[a], pixels + at, patch)
+          }
+        MATRIX_GROUP_END()
+        // The next column's weights; behind the last those of the stage's last step once more.
+        int next_s = b + 1 < WINDOW ? s : min(s + 1, s_count - 1), next_b = b + 1 < WINDOW ? b + 1 : 0;
+        matrix_a next[WINDOW];
+        load_taps(next, from + (ulong)((s_begin + next_s) * TAPS + tap + next_b) * MATRIX_LANES);
+        MATRIX_GROUP_WAIT()
+#pragma unroll
+        for (int a = 0; a < WINDOW; a++) {
+          MATRIX_KEEP_A(taps[a])
+          taps[a] = next[a];
+        }
+#pragma unroll
+        for (int m = 0; m < M_TILES; m++)
+#pragma unroll
+          for (int i = 0; i < N_TILES; i++) MATRIX_KEEP_SUM(sums[m][i])
+      }
+    }
+#else
+    const __local uint *in = patch + B_WORD(lane, 0) * PLANE + warp_y * N_TILES * PATCH_W + warp_x * COLUMNS + B_COLUMN(lane);
     for (int s = 0; s < s_count; s++) {
       const __global matrix_a *weights = from + (ulong)((s_begin + s) * TAPS + tap) * PARTS * MATRIX_LANES;
       const __local uint *pixels = in + s * PARTS * 8 * PLANE;
@@ -236,7 +340,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
           for (int m = 0; m < M_TILES; m++)
 #pragma unroll
             for (int part = 0; part < PARTS; part++)
-              w[m][part] = weights[(ulong)min(m, last_tile) * tile_step + ((a * K + b) * PARTS + part) * MATRIX_LANES];
+              w[m][part] = weights[(ulong)min(m, most_tile - first_tile) * tile_step + ((a * K + b) * PARTS + part) * MATRIX_LANES];
 #pragma unroll UNROLL
           for (int i = 0; i < N_TILES; i++) {
             const __local uint *at = pixels + (i + a * DILATION) * PATCH_W + b * DILATION;
@@ -254,6 +358,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
         }
       }
     }
+#endif
   }
 
   // Where an item's sums go; it has C_RUN neighbours in each row of the tile, and rows of an even number of columns are aligned to
@@ -265,7 +370,8 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
   for (int m = 0; m < M_TILES; m++) {
 #pragma unroll
     for (int h = 0; h < C_COUNT; h += C_RUN) {
-      int o = o_warp + 16 * m + C_ROW(lane, h), column = tile_x + warp_x * COLUMNS + C_COLUMN(lane, h);
+      int o = o_warp + M_CHANNEL(m) + C_ROW(lane, h);
+      int column = tile_x + warp_x * COLUMNS * X_TILES + M_COLUMN(m) + C_COLUMN(lane, h);
       if (o >= out_channels || column >= out_width) continue;
 #if STORE_DEPTH
       // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d.

@@ -1,6 +1,7 @@
 // matrix_product: y = a b for a (16, k), b (k, 16), y (16, 16), all row by row, by fragments of a device's matrix units; k is a
 // multiple of 16. What a probe runs before anything relies on those units. One work-group; its four units compute the same.
-// Macros: those of matrix.clh; AHEAD 1: what b's words are made of goes through local memory by copy_word; LDMATRIX 1: a's words do, too.
+// Macros: those of matrix.clh; AHEAD 1: what b's words are made of goes through local memory by copy_word; LDMATRIX 1: a's words do, too;
+// WARPGROUP 1: b is read from local memory, in eights of columns that are as far apart there as rows of a convolution's patch.
 // LINT:
 // LINT: -DMATRIX=1 -DAHEAD=1 -DLDMATRIX=1 -target nvptx64
 // LINT: -DAHEAD=1 -DLDMATRIX=1 -DPARTS=2
@@ -13,6 +14,10 @@
 // LINT: -DLAYOUT=3
 // LINT: -DLAYOUT=3 -DELEMENT=1 -DPARTS=2
 // LINT: -DMATRIX=3 -DPARTS=2 -target spir64
+// LINT: -DWARPGROUP=1
+// LINT: -DMATRIX=1 -DWARPGROUP=1 -target nvptx64
+// LINT: -DMATRIX=1 -DWARPGROUP=1 -DELEMENT=1 -target nvptx64
+#define N_TILES 8
 #include "matrix.clh"
 #ifndef AHEAD
 #define AHEAD 0
@@ -32,6 +37,51 @@ __kernel void matrix_product_probe(__global float *restrict y, const __global fl
   __local uint *a_rows = (__local uint *)a_fours;
 #endif
   int item = get_local_id(0), lane = item & (MATRIX_LANES - 1);
+#if WARPGROUP
+  // Columns from one eight of them to the next, before the first, and from four words to the next.
+  const int apart = 10, before = 3, plane = 8 * 10 + 7;
+  __local uint4 patch_fours[2 * 87];
+  __local uint *patch = (__local uint *)patch_fours;
+  matrix_c group_sums[N_TILES];
+#pragma unroll
+  for (int j = 0; j < N_TILES; j++) group_sums[j] = (matrix_c)0.0f;
+  for (int step = 0; step < k; step += MATRIX_K) {
+    // Of all four words of 64 columns, which are b's sixteen four times over, an item has those of one.
+    int half_step = item / 64, j = (item & 63) / 8, i = item & 7;
+    uint words[4];
+    for (int w = 0; w < 4; w++) {
+      const __global float *from = b + (step + (4 * half_step + w) * VALUES) * 16 + 8 * (j & 1) + i;
+      words[w] = to_words(from[0], from[(VALUES - 1) * 16]).s0;
+    }
+    patch_fours[half_step * plane + before + j * apart + i] = (uint4)(words[0], words[1], words[2], words[3]);
+    MATRIX_GROUP_STAGED()
+    barrier(CLK_LOCAL_MEM_FENCE);
+    uint a_words[A_COUNT];
+    for (int r = 0; r < A_COUNT; r++) {
+      const __global float *from = a + A_ROW(lane, r) * k + step + A_WORD(lane, r) * VALUES;
+      a_words[r] = to_words(from[0], from[VALUES - 1]).s0;
+    }
+    matrix_a a_held = A_OF(a_words);
+    MATRIX_GROUP_BEGIN()
+    MATRIX_ADD_GROUP(group_sums, a_held, MATRIX_DESCRIPTOR(patch, before * 16, plane * 16, apart * 16), patch)
+    MATRIX_GROUP_END()
+    MATRIX_GROUP_WAIT()
+    MATRIX_KEEP_A(a_held)
+#pragma unroll
+    for (int c = 0; c < N_TILES; c++) MATRIX_KEEP_SUM(group_sums[c])
+    // Everyone has read the step's.
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+  // Each warp has the same rows; it writes four of them, from eights of columns of its own.
+  int warp = item / MATRIX_LANES;
+#pragma unroll
+  for (int c = 0; c < N_TILES; c++) {
+    float sums[C_COUNT] = C_LIST(group_sums[c]);
+#pragma unroll
+    for (int e = 0; e < C_COUNT; e++)
+      if (c / 2 == warp && C_ROW(lane, e) / 4 == warp) y[C_ROW(lane, e) * 16 + 8 * (c & 1) + C_COLUMN(lane, e)] = sums[e];
+  }
+#else
 #pragma unroll 1
   for (int first = 0; first < 16; first += COLUMNS) {
     matrix_c sum = (matrix_c)0.0f;
@@ -86,4 +136,5 @@ __kernel void matrix_product_probe(__global float *restrict y, const __global fl
     if (item < MATRIX_LANES)
       for (int i = 0; i < C_COUNT; i++) y[C_ROW(lane, i) * 16 + first + C_COLUMN(lane, i)] = sums[i];
   }
+#endif
 }

@@ -47,6 +47,9 @@ static const char matrix[] = {
 static const char matrix_nvidia[] = {
 #embed "matrix_nvidia.clh"
     , 0};
+static const char matrix_warpgroup[] = {
+#embed "matrix_warpgroup.clh"
+    , 0};
 static const char matrix_amd[] = {
 #embed "matrix_amd.clh"
     , 0};
@@ -141,6 +144,7 @@ static const struct {
     {"conv2d_winograd_reduce.cl", conv2d_winograd_reduce},
     {"matrix.clh", matrix},
     {"matrix_nvidia.clh", matrix_nvidia},
+    {"matrix_warpgroup.clh", matrix_warpgroup},
     {"matrix_amd.clh", matrix_amd},
     {"matrix_wmma.clh", matrix_wmma},
     {"matrix_intel.clh", matrix_intel},

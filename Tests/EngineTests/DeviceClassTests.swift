@@ -61,6 +61,7 @@ import Testing
     #expect(split("opencl@gpu") == ["opencl", "gpu"])
     #expect(split("opencl:0:0@nvidia") == ["opencl:0:0", "nvidia"])
     #expect(split("opencl@nvidia-emulated") == ["opencl", "nvidia-emulated"])
+    #expect(split("opencl@nvidia-warpgroup-emulated") == ["opencl", "nvidia-warpgroup-emulated"])
     #expect(split("opencl@amd-emulated") == ["opencl", "amd-emulated"])
     #expect(split("opencl@amd-wmma-emulated") == ["opencl", "amd-wmma-emulated"])
     #expect(split("opencl@intel-emulated") == ["opencl", "intel-emulated"])

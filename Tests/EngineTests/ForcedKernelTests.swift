@@ -25,6 +25,20 @@ import Testing
     try checkConformance(of: quick(precision), on: backend)
   }
 
+  /// Those that four warps compute together, 64 channels at a time: short cases with and without halo, dilated, of two sources, stored by
+  /// depth, and in 16 bits.
+  @Test(arguments: [Precision.tf32, .bf16]) func convolutionsAsOfWarpgroups(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    let backend = try OpenCLBackend(device, as: .warpgroupEmulated, precision: precision)
+    #expect(backend.traits.arithmetic == precision)
+    let names = ["n1_c33_o32_h9", "n1_c33_o65_h7", "_o17+16+17_", "n2_c40_o70_h5", "c20+29_o40", "n1_c130_o65_h5"]
+    let some = try names.flatMap { try Catalogue.matching($0) }.filter { $0.isHalved == (precision == .bf16) }
+    let cases = try Coverage.multipliedTogether(some + Catalogue.matching("matrix_product"), on: backend.traits)
+    try #require(cases.filter { $0.operation == "convolution" }.count >= 5)
+    for name in ["matrix_product", "transposed_convolution"] { try #require(cases.contains { $0.operation == name }) }
+    try checkConformance(of: cases, on: backend)
+  }
+
   /// The same with AMD's fragments, which differ by what operands are rounded to: fp32 as it is, bf16, and two bf16 numbers.
   @Test(arguments: [Precision.fp32, .fp32Fast, .bf16]) func convolutionsAsOnAMDsMatrixUnits(_ precision: Precision) throws {
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")

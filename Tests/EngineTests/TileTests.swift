@@ -111,6 +111,21 @@ import Testing
     }
   }
 
+  /// Where four warps multiply together: tiles of 8 rows, several steps at a time, without copies ahead; and of 16, with them.
+  @Test(arguments: [Precision.tf32, .bf16]) func everyTableForWarpgroupsIsRight(_ precision: Precision) throws {
+    let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
+    var table = Self.table(.nvidia, precision == .bf16 ? \.first : \.last)
+    if precision == .bf16 { (table[.matrixWarpgroup], table[.matrixKiB]) = (1, 32) }
+    let backend = try OpenCLBackend(device, as: .warpgroupEmulated, precision: precision, edit: nil, tiles: table)
+    let all = try ["n1_c33_o32_h9", "n2_c40_o70_h5", "_o130_h7"].flatMap { try Catalogue.matching($0) }.filter { !$0.isHalved }
+    let cases = try Coverage.multipliedTogether(all, on: backend.traits)
+    try #require(cases.count >= 3)
+    for opCase in cases {
+      let result = CaseRunner.run(opCase, on: backend)
+      #expect(result.passed && result.skipReason == nil, "\(result) with \(table)")
+    }
+  }
+
   // MARK: Files
 
   private func withStore(_ body: (TuningStore) throws -> Void) throws {

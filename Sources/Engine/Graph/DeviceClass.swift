@@ -31,7 +31,7 @@ public enum DeviceClass: String, CaseIterable, Sendable {
 }
 
 /// Kernels to run on a device instead of its own: a class's, written `nvidia`, or those for its matrix units with the products
-/// in plain OpenCL C, written `nvidia-emulated`, `amd-emulated`, `amd-wmma-emulated` or `intel-emulated`.
+/// in plain OpenCL C, written `nvidia-emulated`, `nvidia-warpgroup-emulated`, `amd-emulated`, `amd-wmma-emulated` or `intel-emulated`.
 public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public let deviceClass: DeviceClass
   public let matrixUnits: MatrixUnits
@@ -45,15 +45,19 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public static let nvidia = KernelChoice(.nvidia)
   public static let gpu = KernelChoice(.gpu)
   public static let emulated = KernelChoice(.nvidia, matrixUnits: .nvidiaEmulated)
+  public static let warpgroupEmulated = KernelChoice(.nvidia, matrixUnits: .nvidiaWarpgroupEmulated)
   public static let amdEmulated = KernelChoice(.amd, matrixUnits: .amdEmulated)
   public static let wmmaEmulated = KernelChoice(.amd, matrixUnits: .amdWMMAEmulated)
   public static let intelEmulated = KernelChoice(.intel, matrixUnits: .intelEmulated)
-  public static let allEmulated = [emulated, amdEmulated, wmmaEmulated, intelEmulated]
-  /// With a vendor's own matrix units: for a probe, and for lists of kernels.
-  package static let matrix = [
+  public static let allEmulated = [emulated, warpgroupEmulated, amdEmulated, wmmaEmulated, intelEmulated]
+  static let warpgroup = KernelChoice(.nvidia, matrixUnits: .nvidiaWarpgroup)
+  /// With a vendor's own matrix units: for a probe, which asks for `warpgroup` besides, and for lists of kernels.
+  static let matrix = [
     KernelChoice(.nvidia, matrixUnits: .nvidia), KernelChoice(.amd, matrixUnits: .amd), KernelChoice(.amd, matrixUnits: .amdWMMA),
     KernelChoice(.intel, matrixUnits: .intel),
   ]
+  /// What a list of kernels may be for.
+  package static let listed = matrix + [warpgroup] + all
 
   /// Nil where the words name none.
   public init?(_ words: String) {
@@ -69,6 +73,8 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
       case .nvidia, .amd, .intel: "-matrix"
       case .amdWMMA: "-wmma"
       case .amdWMMAEmulated: "-wmma-emulated"
+      case .nvidiaWarpgroup: "-warpgroup"
+      case .nvidiaWarpgroupEmulated: "-warpgroup-emulated"
       case .nvidiaEmulated, .amdEmulated, .intelEmulated: "-emulated"
       }
     return deviceClass.rawValue + units

@@ -35,13 +35,18 @@ public enum MatrixUnits: Int, CaseIterable, Sendable {
   case intel = 3
   /// AMD's `wmma` (RDNA 3), the same: for bf16 alone.
   case amdWMMA = 4
+  /// NVIDIA's `wgmma` beside `mma.sync`, the same: for convolutions to many channels, with operands of one part.
+  case nvidiaWarpgroup = 5
   case nvidiaEmulated = 11
   case amdEmulated = 12
   case intelEmulated = 13
   case amdWMMAEmulated = 14
+  case nvidiaWarpgroupEmulated = 15
 
   /// Whose fragments: LAYOUT in matrix.clh. 0 where there are none.
-  var layout: Int { rawValue % 10 }
+  var layout: Int { hasWarpgroups ? Self.nvidia.rawValue : rawValue % 10 }
+  /// Whether four units may multiply together: WARPGROUP in matrix.clh.
+  var hasWarpgroups: Bool { rawValue % 10 == Self.nvidiaWarpgroup.rawValue }
   public var isEmulated: Bool { rawValue > 10 }
 }
 
@@ -77,6 +82,9 @@ struct MatrixForm: Sendable {
     self.moves = moves && parts == 1 && units.layout == MatrixUnits.nvidia.layout
   }
 
+  /// Whether four units can multiply together. Of two parts, products are added up from zero outside, which takes twice the registers.
+  var multipliesTogether: Bool { units.hasWarpgroups && parts == 1 }
+
   /// Work-items that share a fragment, and pixels (or input channels) of one.
   var lanes: Int { [32, 64, 16, 32][units.layout - 1] }
   var columns: Int { [8, 16, 16, 16][units.layout - 1] }
@@ -102,6 +110,6 @@ struct MatrixForm: Sendable {
   var packedBytes: Int { Self.channels * Self.stepWords * 4 * (units.layout == MatrixUnits.amdWMMA.layout ? 2 : 1) / lanes }
 
   var defines: [(name: String, value: Int)] {
-    [("MATRIX", units.isEmulated ? 0 : units.rawValue), ("LAYOUT", units.layout), ("ELEMENT", element), ("PARTS", parts)]
+    [("MATRIX", units.isEmulated ? 0 : units.layout), ("LAYOUT", units.layout), ("ELEMENT", element), ("PARTS", parts)]
   }
 }

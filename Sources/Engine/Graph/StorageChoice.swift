@@ -87,7 +87,7 @@ extension Graph {
         if !node.operation.writes16Bits(index, io(node), device) { excluded.insert(target) }
       }
       for (index, input) in node.inputs.enumerated() {
-        let (data, aux) = tensors(input)
+        let data = tensors(input).data
         if !node.operation.reads16Bits(index) { excluded.formUnion(stored(input)) }
         // Kernels have no name for one beside another.
         excluded.formUnion(stored(input).filter { $0 != data })

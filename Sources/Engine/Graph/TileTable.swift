@@ -59,6 +59,9 @@ public enum TileSize: String, CaseIterable, Sendable {
   /// 1: the next step's elements are copied into local memory while this one's are multiplied, where that fits; 0: they are read when
   /// their turn comes. Of NVIDIA's class alone.
   case matrixAhead = "matrix_ahead"
+  /// 1: four warps multiply together, by `wgmma`, where the device can and operands are of one part, a tile of 8 rows, or 16 where
+  /// `matrix_rows` is 16; 0: each by itself. Of NVIDIA's class alone.
+  case matrixWarpgroup = "matrix_warpgroup"
 
   // Kernels for matrix units: weight gradient.
 
@@ -110,7 +113,7 @@ public enum TileSize: String, CaseIterable, Sendable {
       case .matrixChannels: return [32, 64, 128]
       case .gradientMatrixChannels: return [16, 32, 64]
       case .matrixKiB: return [8, 16, 32]
-      case .matrixAhead: return deviceClass == .nvidia ? [0, 1] : []
+      case .matrixAhead, .matrixWarpgroup: return deviceClass == .nvidia ? [0, 1] : []
       case .matrixLoads, .gradientMatrixLoads: return [8, 16, 24, 32]
       default: return []
       }
@@ -159,7 +162,7 @@ public struct TileTable: Sendable, Equatable, LosslessStringConvertible {
         .gradientWinogradPercent: 90, .gradientSquares: 128, .gradientSlices: 8,
       ]
     // 64 sums and their operands are about 110 registers of the 255 that an item can have.
-    case .nvidia: gpu(itemChannels: 8).merging([.matrixAhead: 1]) { $1 }
+    case .nvidia: gpu(itemChannels: 8).merging([.matrixAhead: 1, .matrixWarpgroup: 1]) { $1 }
     case .amd: gpu(itemChannels: 8)
     // An Intel thread's registers hold 64 floats for each of 16 items, so 32 sums.
     case .intel, .gpu: gpu(itemChannels: 4)

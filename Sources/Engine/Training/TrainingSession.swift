@@ -121,6 +121,7 @@ public final class TrainingSession {
   ///   - next: gives the batch of the next step, nil where there is none. Asked once the device is at work, and only where it
   ///     can be sent meanwhile; a next step with the same arrays finds it there, one with others does not mind.
   /// - Throws: `.notFinite` where the loss or a gradient is NaN or infinite; the parameters are then untouched.
+  @discardableResult
   public func step(
     images: [Float], target: [Float], count: Int, learningRate: Double, weightDecay: Double = 0,
     gradientClip: Double? = nil, averageDecay: Double = 0.99,

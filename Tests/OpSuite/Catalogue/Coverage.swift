@@ -38,6 +38,15 @@ public struct Coverage: Sendable {
     return device
   }
 
+  /// The cases of which a launch on the device has four warps multiply together.
+  public static func multipliedTogether(_ cases: [OpCase], on device: DeviceTraits) throws(EngineError) -> [OpCase] {
+    var found: [OpCase] = []
+    for opCase in cases where try Coverage([opCase], on: [device]).programs.contains(where: { $0.contains(" WARPGROUP=1") }) {
+      found.append(opCase)
+    }
+    return found
+  }
+
   /// Every `__kernel` function of the embedded files, with its file.
   public static func embeddedKernels() -> [(function: String, file: String)] {
     var found: [(String, String)] = []

@@ -183,7 +183,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       // Their weights are zero: it shows where what lies behind the tensor is not a number, so one case may miss it.
       "channels beyond the last step's", in: "conv2d_matrix.cl", caughtBy: "convolution/", as: .emulated, precision: .bf16,
-      ("* VALUES + v, in_channels - 1)", "* VALUES + v, in_channels)")),
+      ("WORD(w, m) * VALUES + v, in_channels - 1)", "WORD(w, m) * VALUES + v, in_channels)")),
     Mutation(
       "a half of the last pair left unwritten", in: "conv2d_matrix.cl",
       caughtBy: "transposed_convolution/n4_c9_o17_h33_w16_seed4", as: .emulated,
@@ -195,11 +195,11 @@ public struct Mutation: Sendable, CustomStringConvertible {
     Mutation(
       "a patch's last elements not staged", in: "conv2d_matrix.cl", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
       as: .emulated, precision: .tf32,
-      ("if (e < PATCH_H * PATCH_W)", "if (e < PATCH_H * PATCH_W - 1)")),
+      ("if (e >= PATCH_H * PATCH_W) continue;", "if (e >= PATCH_H * PATCH_W - 1) continue;")),
     Mutation(
       "a pair's two numbers copied to one place", in: "conv2d_matrix.cl", caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1",
       as: .emulated, precision: .bf16,
-      ("((((word) >> 2) * VALUES + (v)) * PLACES", "((((word) >> 2) * VALUES) * PLACES")),
+      ("(OWN_WORD(word) * VALUES + (v)) * PLACES", "(OWN_WORD(word) * VALUES) * PLACES")),
     Mutation(
       "a gradient taken for its activation", in: "conv2d_ahead.clh",
       caughtBy: "convolution/n2_c36_o33_h19_w34_k3_d1_then-norm", as: .emulated, precision: .tf32,
@@ -226,6 +226,22 @@ public struct Mutation: Sendable, CustomStringConvertible {
       "a shared row summed twice", in: "conv2d_matrix_weight_gradient.cl",
       caughtBy: "convolution/n2_c5_o9_h17_w33_k3_d1_seed1", as: .emulated,
       precision: .tf32, ("int i = row + share;", "int i = row;")),
+    Mutation(
+      "a warpgroup's second columns the first's", in: "conv2d_matrix.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
+      as: .warpgroupEmulated, precision: .tf32, ("b * DILATION + M_COLUMN(m);", "b * DILATION;")),
+    Mutation(
+      "a warpgroup's rows as far apart as its tile is wide", in: "conv2d_matrix.cl",
+      caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1", as: .warpgroupEmulated, precision: .tf32,
+      ("PLANE * 16, PATCH_W * 16)", "PLANE * 16, TILE_W * 16)")),
+    Mutation(
+      "a column's weights for the next", in: "conv2d_matrix.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
+      as: .warpgroupEmulated, precision: .bf16, ("b + 1 < WINDOW ? b + 1 : 0;", "b;")),
+    Mutation(
+      "the second of two pairs over the first", in: "conv2d_matrix.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
+      as: .warpgroupEmulated, precision: .bf16, ("* PLANE + e) * 4 + (w & 3);", "* PLANE + e) * 4 + (w & 1);")),
+    Mutation(
+      "a copy of another word of four", in: "conv2d_matrix.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
+      as: .warpgroupEmulated, precision: .tf32, ("* AT_ONCE + ((word) & (AT_ONCE - 1))", "* AT_ONCE + ((word) & (AT_ONCE - 2))")),
     Mutation(
       "a pixel of an mfma's sums taken for the next", in: "matrix_amd.clh", caughtBy: "convolution/", as: .amdEmulated,
       ("C_COLUMN(lane, i) (4 * ((lane) >> 4) + (i))", "C_COLUMN(lane, i) (((lane) >> 4) + 4 * (i))")),

@@ -48,7 +48,7 @@ enum MatrixProbe {
       return MatrixFinding(.none, "there are kernels for those of NVIDIA's, AMD's and Intel's GPUs alone")
     }
     let key = Array(
-      (["matrix probe 5", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
+      (["matrix probe 6", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
         + Precision.allCases.map(\.rawValue)
         + ProgramCache.files.filter { $0.hasPrefix("matrix") || $0 == "prelude.clh" }.map { ProgramCache.source($0) ?? "" })
         .joined(separator: "\n").utf8)
@@ -107,8 +107,13 @@ enum MatrixProbe {
       if let problem { return MatrixFinding(.none, problem.words, notes: notes, lasts: problem.lasts) }
       let all = precisions(of: kernels.matrixUnits)
       let which = all == Precision.allCases ? "every precision" : all.map(\.rawValue).joined(separator: ", ")
-      return MatrixFinding(
-        kernels.matrixUnits, moves: moves, "\(name) gives right products in \(which)", notes: notes, lasts: first?.lasts ?? true)
+      var (units, lasts) = (kernels.matrixUnits, first?.lasts ?? true)
+      if units == .nvidia {
+        let problem = Self.problem(of: device, as: .warpgroup)
+        notes.append("wgmma: \(problem.map { "not used, \($0.words)" } ?? "used")")
+        if let problem { lasts = lasts && problem.lasts } else { units = .nvidiaWarpgroup }
+      }
+      return MatrixFinding(units, moves: moves, "\(name) gives right products in \(which)", notes: notes, lasts: lasts)
     } catch { return MatrixFinding(.none, "\(error)", lasts: false) }
   }
 
@@ -120,7 +125,9 @@ enum MatrixProbe {
 
   /// In which they are used.
   private static func precisions(of units: MatrixUnits) -> [Precision] {
-    Precision.allCases.filter { MatrixForm(units, $0) != nil }
+    Precision.allCases.filter { precision in
+      MatrixForm(units, precision).map { !units.hasWarpgroups || $0.multipliesTogether } ?? false
+    }
   }
 
   /// What is wrong with a product, in any precision that the units are used in; nil where all are right.
@@ -185,8 +192,7 @@ enum MatrixProbe {
       __asm__ volatile("shfl.sync.bfly.b32 %0, %0, 1, 31, 0xffffffff;" : "+r"(v));
       y[get_local_id(0)] = v;
       """
-    ),
-    ("wgmma.fence", "__asm__ volatile(\"wgmma.fence.sync.aligned;\" : : : \"memory\");\ny[0] = 0;"),
+    )
   ]
 
   /// The lines of a compiler's log that say what is wrong, three at most, else the first.

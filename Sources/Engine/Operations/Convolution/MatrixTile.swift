@@ -3,15 +3,19 @@ struct MatrixTile {
   let kernel: Int
   let dilation: Int
   let form: MatrixForm
-  /// Sixteens of output channels of a warp, and warps side by side with different channels and with different columns: M_TILES,
-  /// WARPS_O, WARPS_X.
-  let channelTiles: Int
+  /// Whether the four warps multiply together: WARPGROUP.
+  let isTogether: Bool
+  /// Sixteens of output channels of a warp, or of four warps together fragments of columns: M_TILES.
+  fileprivate let tiles: Int
+  /// Warps side by side with different channels and with different columns: WARPS_O, WARPS_X.
   let channelWarps: Int
   let columnWarps: Int
   /// Side of the window of taps for which one patch is staged: the kernel's, or 1 where its halo does not fit.
   let window: Int
   /// Steps of input channels staged at a time.
   let chunk: Int
+  /// Of the patch and what is copied behind it.
+  let localBytes: Int
 
   /// Bytes beside the patch for the next one's elements as they are, for a step: 0 where they are not copied ahead.
   private let copiedBytes: Int
@@ -38,23 +42,33 @@ struct MatrixTile {
     self.form = form
     let tiles = device.tiles
     let wide = [16, 32, 64].first { $0 >= outChannels && $0 < tiles[.matrixChannels] } ?? tiles[.matrixChannels]
-    // With two parts the patch of a wide tile and its fragments want more registers than there are.
-    channelWarps = wide > 64 ? 4 : wide > (form.parts == 2 ? 16 : 32) ? 2 : 1
-    channelTiles = wide > 16 * channelWarps ? 2 : 1
-    columnWarps = max(1, min(4 / channelWarps, (channelWarps == 1 ? 32 : 16) / form.columns))
-    rows = min(tiles[.matrixRows], form.tileSums / channelTiles)
+    // Together they have 64 channels, of which less than half should be padding.
+    isTogether = form.multipliesTogether && tiles[ifPresent: .matrixWarpgroup] == 1 && outChannels > 32
+    if isTogether {
+      (channelWarps, self.tiles, columnWarps) = (4, 2, 1)
+      rows = tiles[.matrixRows] >= 16 ? 16 : 8
+    } else {
+      // With two parts the patch of a wide tile and its fragments want more registers than there are.
+      channelWarps = wide > 64 ? 4 : wide > (form.parts == 2 ? 16 : 32) ? 2 : 1
+      self.tiles = wide > 16 * channelWarps ? 2 : 1
+      columnWarps = max(1, min(4 / channelWarps, (channelWarps == 1 ? 32 : 16) / form.columns))
+      rows = min(tiles[.matrixRows], form.tileSums / self.tiles)
+    }
     loads = tiles[.matrixLoads]
     let height = rows * (4 / (channelWarps * columnWarps))
-    let width = form.columns * columnWarps
+    let width = form.columns * columnWarps * (isTogether ? self.tiles : 1)
     func pixels(_ window: Int) -> Int {
       let halo = (window - 1) * dilation
       return (height + halo) * (width + halo)
     }
-    func patchBytes(_ window: Int) -> Int { form.parts * MatrixForm.stepWords * Self.plane(pixels(window), form) * 4 }
+    let plane: (Int) -> Int = isTogether ? { $0 } : { Self.plane($0, form) }
+    func patchBytes(_ window: Int) -> Int { form.parts * MatrixForm.stepWords * plane(pixels(window)) * 4 }
     // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
     let window = (kernel - 1) * dilation <= 16 && patchBytes(kernel) <= Self.localBytes ? kernel : 1
     self.window = window
-    let places = (pixels(window) + form.lanes - 1) / form.lanes * form.lanes
+    // As many items share a channel's: PLACE_ITEMS.
+    let sharing = isTogether ? 2 * form.lanes : form.lanes
+    let places = (pixels(window) + sharing - 1) / sharing * sharing
     let copied = MatrixForm.stepWords * form.wordValues * places * tensors * 4
     let copiesAhead = tiles[ifPresent: .matrixAhead] == 1 && form.moves
     copiedBytes = copiesAhead && patchBytes(window) + copied <= Self.localBytes ? copied : 0
@@ -62,20 +76,15 @@ struct MatrixTile {
     let values = MatrixForm.stepWords * form.wordValues
     let most = (tiles[.matrixKiB] << 10) / (patchBytes(window) + copiedBytes)
     chunk = max(1, min(4, (channels + values - 1) / values, most))
+    localBytes = chunk * (patchBytes(window) + copiedBytes)
   }
 
   /// Words that planes of `count` are apart: a fragment's columns modulo 32, so that 32 items' pixels lie in 32 banks.
   private static func plane(_ count: Int, _ form: MatrixForm) -> Int { (count + 31 - form.columns) / 32 * 32 + form.columns }
 
-  var groupChannels: Int { MatrixForm.channels * channelTiles * channelWarps }
-  var width: Int { form.columns * columnWarps }
+  var groupChannels: Int { MatrixForm.channels * (isTogether ? 1 : tiles) * channelWarps }
+  var width: Int { form.columns * columnWarps * (isTogether ? tiles : 1) }
   var height: Int { rows * (4 / (channelWarps * columnWarps)) }
-  private var planeWords: Int {
-    let halo = (window - 1) * dilation
-    return Self.plane((height + halo) * (width + halo), form)
-  }
-  /// Of the patch and what is copied behind it.
-  var localBytes: Int { chunk * (form.parts * MatrixForm.stepWords * planeWords * 4 + copiedBytes) }
   var copiesAhead: Bool { copiedBytes > 0 }
 
   /// Steps of a sum over `channels`.
@@ -119,9 +128,10 @@ extension TileKernel {
       Launch(
         "conv2d_matrix.cl", "conv2d_matrix_tile",
         defines: tile.defines + [
-          ("DILATION", tile.dilation), ("WINDOW", tile.window), ("M_TILES", tile.channelTiles), ("N_TILES", tile.rows),
+          ("DILATION", tile.dilation), ("WINDOW", tile.window), ("M_TILES", tile.tiles), ("N_TILES", tile.rows),
           ("WARPS_O", tile.channelWarps), ("WARPS_X", tile.columnWarps), ("ON_THE_WAY", tile.loads),
-        ] + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)] + (tile.copiesAhead ? [("AHEAD", 1)] : []),
+        ] + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)] + (tile.copiesAhead ? [("AHEAD", 1)] : [])
+          + (tile.isTogether ? [("WARPGROUP", 1)] : []),
         arguments: operands(scratch) + [
           ("groups", .int(groups)), ("chunk", .int(tile.chunk)), ("accumulate", .int(accumulates ? 1 : 0)),
           ("patch", .local(tile.localBytes)),

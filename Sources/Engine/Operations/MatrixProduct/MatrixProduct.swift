@@ -31,7 +31,8 @@ public struct MatrixProduct: Operation {
     return [
       Launch(
         "matrix_product.cl", "matrix_product_probe",
-        defines: form.defines + (form.moves ? [("AHEAD", 1), ("LDMATRIX", 1)] : []),
+        defines: form.defines
+          + (form.multipliesTogether ? [("WARPGROUP", 1)] : form.moves ? [("AHEAD", 1), ("LDMATRIX", 1)] : []),
         arguments: [("y", .target(0)), ("a", .input(0)), ("b", .input(1)), ("k", .int(io.inputs[0].w))],
         global: [form.items], local: [form.items])
     ]
