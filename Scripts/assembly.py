@@ -102,7 +102,7 @@ def compile_kernel(to, file, macros, flags):
     """What the compiler says against it; None where it takes it."""
     run = subprocess.run(
         [f"clang-{CLANG}", "-x", "cl", "-cl-std=CL1.2", "-Wno-everything", "-O3", "-Xclang", "-finclude-default-header"]
-        + flags + [f"-D{macro}" for macro in macros] + ["-include", "prelude.clh", "-S", "-o", to, file],
+        + flags + [f"-D{macro}" for macro in macros] + ["-I.", "-include", "prelude.clh", "-S", "-o", to, file],
         cwd=ROOT / "Sources/Kernels", capture_output=True, text=True)
     return None if run.returncode == 0 else run.stderr.strip()[:2000]
 

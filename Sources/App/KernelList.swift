@@ -17,19 +17,24 @@ enum KernelList {
       kind: .openCL, deviceClass: kernels.deviceClass, name: "imaginary", computeUnits: 132, localBytes: 48 << 10,
       alignmentBytes: 128, maxAllocationBytes: 20 << 30, memoryBytes: 80 << 30)
     (device.precision, device.matrixUnits) = (precision, kernels.matrixUnits)
-    var lines: Set<String> = []
-    for graph in graphs.map({ $0.storing(activations, gradients, for: device) }) {
+    return launches(graphs.map { $0.storing(activations, gradients, for: device) }, on: device).map(\.line)
+  }
+
+  /// Launches of distinct kernels, groups or local memory, with a line that says what they are of, in its order.
+  static func launches(_ graphs: [Graph], on device: DeviceTraits) -> [(line: String, launch: Launch)] {
+    var found: [String: Launch] = [:]
+    for graph in graphs {
       for node in graph.nodes {
         for launch in node.operation.launches(graph.io(node), device) {
           let local = launch.arguments.reduce(0) { sum, argument in
             if case .local(let bytes) = argument.value { sum + bytes } else { sum }
           }
           let macros = launch.defines.map { "\($0.name)=\($0.value)" }
-          lines.insert(
-            ([launch.file, launch.function, "\(launch.local?.reduce(1, *) ?? 0)", "\(local)"] + macros).joined(separator: " "))
+          let line = [launch.file, launch.function, "\(launch.local?.reduce(1, *) ?? 0)", "\(local)"] + macros
+          found[line.joined(separator: " ")] = launch
         }
       }
     }
-    return lines.sorted()
+    return found.sorted { $0.key < $1.key }.map { (line: $0.key, launch: $0.value) }
   }
 }

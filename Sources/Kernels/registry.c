@@ -119,6 +119,12 @@ static const char conv2d_winograd_weight_gradient[] = {
 static const char matrix_product[] = {
 #embed "matrix_product.cl"
     , 0};
+static const char instructions[] = {
+#embed "instructions.clh"
+    , 0};
+static const char module_sm_90a[] = {
+#embed "module_sm_90a.ptx"
+    , 0};
 static const char roof[] = {
 #embed "roof.cl"
     , 0};
@@ -165,6 +171,8 @@ static const struct {
     {"sum_of_squares.cl", sum_of_squares},
     {"matrix_product.cl", matrix_product},
     {"roof.cl", roof},
+    {"instructions.clh", instructions},
+    {"module_sm_90a.ptx", module_sm_90a},
 };
 
 int kernels_count(void) { return sizeof files / sizeof files[0]; }

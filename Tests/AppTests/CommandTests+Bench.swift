@@ -89,6 +89,19 @@ extension CommandTests {
     expectOneSentence(try run(["bench", "ops", "--filter", "nothing"] + size), "nothing", "--filter")
   }
 
+  @Test func benchCompilerSaysWhatBecameOfEachKernel() throws {
+    let size = ["bench", "compiler", "--patch", "32", "--base", "4", "--json", "-", "--device"]
+    let found = try lines(try run(size + ["opencl"]))
+    #expect(found.first?["benchmark"] as? String == "compiler" && found.first?["instructions"] is [String: String])
+    let kernels = found.dropFirst()
+    #expect(kernels.allSatisfy { $0["benchmark"] as? String == "kernel" && ($0["largest_group"] as? Int ?? 0) > 0 })
+    let names = kernels.map { "\($0["function"] ?? "") \($0["macros"] ?? "")" }
+    #expect(names.count > 20 && Set(names).count == names.count)
+    #expect(names.contains { $0.hasPrefix("adam_step") } && names.contains { $0.hasPrefix("conv2d_weight_gradient") })
+    expectOneSentence(try run(size + ["cpu"]), "--device")
+    #expect(try lines(run(size + ["opencl", "--seconds", "0"])).count == 1)
+  }
+
   /// Searched, shown, taken by other commands, switched off, damaged and deleted. What is found is the machine's affair.
   @Test func tunedTilesAreKeptTakenAndDeleted() throws {
     let caches = FileManager.default.temporaryDirectory.appendingPathComponent("caches-\(UUID().uuidString)").path

@@ -8,9 +8,11 @@ struct BenchCommand: ParsableCommand {
     commandName: "bench", abstract: "Measure speed and memory on a device.",
     discussion: """
       roof: what the device can do at most. ops: each operation beside it. step: a whole step and where its time goes. \
-      memory: planned against measured. With --json, each result is one line of JSON.
+      memory: planned against measured. compiler: what became of the kernels. With --json, each result is one line of JSON.
       """,
-    subcommands: [BenchRoofCommand.self, BenchOpsCommand.self, BenchStepCommand.self, BenchMemoryCommand.self])
+    subcommands: [
+      BenchRoofCommand.self, BenchOpsCommand.self, BenchStepCommand.self, BenchMemoryCommand.self, BenchCompilerCommand.self,
+    ])
 }
 
 /// The size of a step.

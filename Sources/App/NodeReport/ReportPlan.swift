@@ -24,7 +24,7 @@ struct ReportPlan {
   /// Everything else, on one device; `kernels`: its class.
   func sections(device: String, kernels: String = "nvidia") -> [ReportSection] {
     basis(device) + measured(device) + tuned(device) + training(device) + torch(device, compiled: false) + [proof(device)]
-      + precisions(device, kernels) + largest(device) + operations(device) + torch(device, compiled: true)
+      + precisions(device, kernels) + largest(device) + [compiler(device)] + operations(device) + torch(device, compiled: true)
   }
 
   /// Why a section makes no sense where another came to nothing.
@@ -248,6 +248,14 @@ struct ReportPlan {
         kept: share(0.03),
         reasonToSkip: failed("training")),
     ]
+  }
+
+  /// What the driver's compiler takes, and how many registers it gives the kernels.
+  private func compiler(_ device: String) -> ReportSection {
+    ReportSection(
+      name: "compiler", title: "The compiler", commands: [glomseg("bench", "compiler", "--device", device, "--json", "-")],
+      most: share(0.1), tellsPart: 0.7,
+      reasonToSkip: { _ in device == "cpu" ? "the CPU path compiles no kernels" : nil })
   }
 
   private func operations(_ device: String) -> [ReportSection] {

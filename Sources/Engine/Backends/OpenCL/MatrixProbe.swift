@@ -77,7 +77,6 @@ enum MatrixProbe {
   /// Asks the device, whatever its class, for a vendor's own units.
   static func ask(_ device: OpenCLDevice, _ kernels: KernelChoice) -> MatrixFinding {
     do throws(EngineError) {
-      let builder = try Builder(device)
       let extensionName = "cl_intel_subgroup_matrix_multiply_accumulate_tf32"
       let (macro, other, name) =
         switch kernels.matrixUnits {
@@ -87,13 +86,10 @@ enum MatrixProbe {
         default: (extensionName, "it has no \(extensionName)", "Intel's sub-group matrix extension")
         }
       // Another compiler may give up on the whole process where it meets a vendor's instructions.
-      guard builder.builds("#ifndef \(macro)\n#error another compiler\n#endif\n__kernel void f(void) {}\n") == nil else {
+      guard try builds("#ifndef \(macro)\n#error another compiler\n#endif\n__kernel void f(void) {}\n", on: device) else {
         return MatrixFinding(.none, other)
       }
-      var notes = (kernels.matrixUnits == .nvidia ? instructions : []).map { name, body in
-        builder.builds("__kernel void f(__global uint *y, __local uint *m) {\n\(body)\n}\n").map { "\(name): refused, \($0)" }
-          ?? "\(name): builds"
-      }
+      var notes: [String] = []
       // With what moves words beside them, else without.
       let first = problem(of: device, as: kernels)
       var (problem, moves) = (first, MatrixForm(kernels.matrixUnits, .bf16)?.moves == true)
@@ -183,53 +179,21 @@ enum MatrixProbe {
     return worst > 1 ? worst : nil
   }
 
-  /// Instructions that faster kernels could use, to be reported.
-  private static let instructions: [(name: String, body: String)] = [
-    (
-      "shfl.sync",
-      """
-      uint v = get_local_id(0);
-      __asm__ volatile("shfl.sync.bfly.b32 %0, %0, 1, 31, 0xffffffff;" : "+r"(v));
-      y[get_local_id(0)] = v;
-      """
-    )
-  ]
-
   /// The lines of a compiler's log that say what is wrong, three at most, else the first.
-  private static func brief(_ log: String) -> String {
+  static func brief(_ log: String) -> String {
     let lines = log.split(whereSeparator: \.isNewline)
     let telling = lines.filter { $0.lowercased().contains("error") }.prefix(3)
     return (telling.isEmpty ? lines.prefix(1) : telling).map { String($0.prefix(200)) }.joined(separator: " | ")
   }
 
-  /// Builds programs that nobody runs.
-  private struct Builder {
-    let call: OpenCLCall
-    let context: OpenCLContext
-    let device: OpenCLDevice
-
-    init(_ device: OpenCLDevice) throws(EngineError) {
-      self.device = device
-      call = OpenCLCall(device: device.name, faults: nil)
-      context = try OpenCLContext(device: device.raw, call)
-    }
-
-    /// What the compiler says against a text; nil where it takes it.
-    func builds(_ text: String) -> String? {
-      do throws(EngineError) {
-        let program = try OpenCLProgram(context, sources: [text], call)
-        var raw: cl_device_id? = device.raw
-        do throws(EngineError) {
-          try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &raw, ProgramCache.options, nil, nil) }
-        } catch {
-          var out: UnsafeMutablePointer<CChar>?
-          guard clb_build_log(program.raw, device.raw, &out) == CL_SUCCESS, let out else { return "\(error)" }
-          defer { clb_free(out) }
-          return MatrixProbe.brief(String(cString: out))
-        }
-        return nil
-      } catch { return "\(error)" }
-    }
+  /// Whether the device's compiler takes a text, which nobody runs.
+  private static func builds(_ text: String, on device: OpenCLDevice) throws(EngineError) -> Bool {
+    let call = OpenCLCall(device: device.name, faults: nil)
+    let program = try OpenCLProgram(OpenCLContext(device: device.raw, call), sources: [text], call)
+    do throws(EngineError) {
+      try program.build(for: device.raw, ProgramCache.options, file: "a probe", call)
+      return true
+    } catch { return false }
   }
 }
 

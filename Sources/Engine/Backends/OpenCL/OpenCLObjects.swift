@@ -79,6 +79,32 @@ final class OpenCLProgram {
 
   deinit { clReleaseProgram(raw) }
 
+  /// - Parameters:
+  ///   - file: what an error names.
+  ///   - macros: what it names beside the options.
+  /// - Throws: `.build` with the log where the compiler, or an assembler behind it, refuses.
+  func build(
+    for device: cl_device_id, _ options: String, file: String, macros: String = "", _ call: OpenCLCall
+  ) throws(EngineError) {
+    var raw: cl_device_id? = device
+    do throws(EngineError) {
+      try call.run("clBuildProgram") { clBuildProgram(self.raw, 1, &raw, options, nil, nil) }
+    } catch {
+      guard case .device(let status, _, _) = error else { throw error }
+      // An assembler may refuse under another status: then only the log says why.
+      let log = log(for: device)
+      guard status.code == CL_BUILD_PROGRAM_FAILURE || log.lowercased().contains("error") else { throw error }
+      throw .build(file: file, options: "\(options) \(macros)", device: call.device, log: log)
+    }
+  }
+
+  func log(for device: cl_device_id) -> String {
+    var out: UnsafeMutablePointer<CChar>?
+    guard clb_build_log(raw, device, &out) == CL_SUCCESS, let out else { return "(no log)" }
+    defer { clb_free(out) }
+    return String(cString: out)
+  }
+
   /// The driver's own form of the built program; empty where it gives none.
   func binary(_ call: OpenCLCall) throws(EngineError) -> [UInt8] {
     var out: UnsafeMutablePointer<CChar>?

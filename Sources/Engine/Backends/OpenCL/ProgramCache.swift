@@ -76,6 +76,18 @@ package final class ProgramCache {
     return try OpenCLKernel(program, function: launch.function, call)
   }
 
+  /// What a launch is of, compiled anew as a program of its own.
+  ///
+  /// - Parameter options: beside those of every program.
+  func fresh(_ launch: Launch, options: String) throws(EngineError) -> OpenCLProgram {
+    let program = try OpenCLProgram(
+      context, sources: [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), prelude()] + text([launch.file]),
+      call)
+    let macros = macros(launch.defines)
+    try program.build(for: device, "\(Self.options(macros)) \(options)", file: launch.file, macros: macros, call)
+    return program
+  }
+
   private func macros(_ defines: ProgramForms.Macros) -> String {
     defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
   }
@@ -96,13 +108,7 @@ package final class ProgramCache {
       return kept
     }
     let program = try OpenCLProgram(context, sources: sources, call)
-    do throws(EngineError) { try build(program, options) } catch {
-      guard case .device(let status, _, _) = error else { throw error }
-      // An assembler behind the compiler may refuse under another status: then only the log says why.
-      let log = log(program)
-      guard status.code == CL_BUILD_PROGRAM_FAILURE || log.lowercased().contains("error") else { throw error }
-      throw .build(file: file, options: "\(options) \(macros)", device: call.device, log: log)
-    }
+    try program.build(for: device, options, file: file, macros: macros, call)
     if let store, let binary = try? program.binary(call), !binary.isEmpty { store.keep(binary, for: name) }
     programs[key] = program
     return program
@@ -112,20 +118,8 @@ package final class ProgramCache {
   private func kept(_ name: [UInt8], _ options: String) -> OpenCLProgram? {
     guard let binary = store?.binary(for: name) else { return nil }
     guard let program = try? OpenCLProgram(context, device: device, binary: binary, call) else { return nil }
-    do throws(EngineError) { try build(program, options) } catch { return nil }
+    do throws(EngineError) { try program.build(for: device, options, file: "a kept program", call) } catch { return nil }
     return program
-  }
-
-  private func build(_ program: OpenCLProgram, _ options: String) throws(EngineError) {
-    var device: cl_device_id? = device
-    try call.run("clBuildProgram") { clBuildProgram(program.raw, 1, &device, options, nil, nil) }
-  }
-
-  private func log(_ program: OpenCLProgram) -> String {
-    var out: UnsafeMutablePointer<CChar>?
-    guard clb_build_log(program.raw, device, &out) == CL_SUCCESS, let out else { return "(no log)" }
-    defer { clb_free(out) }
-    return String(cString: out)
   }
 
   /// An embedded file, as `edit` leaves it.
