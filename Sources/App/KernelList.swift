@@ -26,11 +26,8 @@ enum KernelList {
     for graph in graphs {
       for node in graph.nodes {
         for launch in node.operation.launches(graph.io(node), device) {
-          let local = launch.arguments.reduce(0) { sum, argument in
-            if case .local(let bytes) = argument.value { sum + bytes } else { sum }
-          }
           let macros = launch.defines.map { "\($0.name)=\($0.value)" }
-          let line = [launch.file, launch.function, "\(launch.local?.reduce(1, *) ?? 0)", "\(local)"] + macros
+          let line = [launch.file, launch.function, "\(launch.local?.reduce(1, *) ?? 0)", "\(launch.localBytes)"] + macros
           found[line.joined(separator: " ")] = launch
         }
       }

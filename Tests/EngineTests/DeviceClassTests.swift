@@ -96,7 +96,7 @@ import Testing
   }
 
   private func check(_ launch: Launch, localBytes: Int) {
-    let bytes = launch.localBytes
+    let bytes = launch.groupBytes
     #expect(bytes <= localBytes, "\(launch.function) asks \(bytes) bytes of local memory: \(launch.defines)")
     let groups: [Int]
     if let local = launch.local {
@@ -117,11 +117,8 @@ import Testing
 
 extension Launch {
   /// Local memory of a work-group: the arguments', and the memory of a sum that lanes.clh declares in a kernel.
-  fileprivate var localBytes: Int {
-    let asked = arguments.reduce(0) { sum, argument in
-      if case .local(let bytes) = argument.value { sum + bytes } else { sum }
-    }
+  fileprivate var groupBytes: Int {
     let lanes = defines.first { $0.name == "LANES" }?.value ?? 1
-    return asked + (lanes > 1 ? 4 * lanes : 0)
+    return localBytes + (lanes > 1 ? 4 * lanes : 0)
   }
 }

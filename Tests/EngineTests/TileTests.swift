@@ -64,9 +64,7 @@ import Testing
       device.chosenTiles = table
       for node in graph.nodes {
         for launch in node.operation.launches(graph.io(node), device) {
-          let asked = launch.arguments.reduce(0) { sum, argument in
-            if case .local(let bytes) = argument.value { sum + bytes } else { sum }
-          }
+          let asked = launch.localBytes
           #expect(asked <= device.localBytes, "\(launch.function) asks \(asked) bytes with \(table)")
           #expect((launch.local ?? []).reduce(1, *) <= DeviceClass.leastWorkGroup)
         }

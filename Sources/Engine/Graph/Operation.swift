@@ -173,6 +173,13 @@ public struct Launch: Sendable {
     self.local = local
   }
 
+  /// Local memory that arguments ask for, bytes.
+  package var localBytes: Int {
+    arguments.reduce(0) { sum, argument in
+      if case .local(let bytes) = argument.value { sum + bytes } else { sum }
+    }
+  }
+
   /// The three arguments of an operand that is read through a view.
   static func operand(_ name: String, _ index: Int) -> [(name: String, value: Argument)] {
     [(name, .input(index)), (name + "_table", .table(index)), (name + "_aux", .aux(index))]

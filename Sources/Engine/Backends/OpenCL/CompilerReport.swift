@@ -65,9 +65,7 @@ extension OpenCLBackend {
       buildSeconds: seconds,
       privateBytes: number(CL_KERNEL_PRIVATE_MEM_SIZE, cl_ulong.self) ?? 0,
       localBytes: number(CL_KERNEL_LOCAL_MEM_SIZE, cl_ulong.self) ?? 0,
-      argumentLocalBytes: launch.arguments.reduce(0) { sum, argument in
-        if case .local(let bytes) = argument.value { sum + bytes } else { sum }
-      },
+      argumentLocalBytes: launch.localBytes,
       largestGroup: number(CL_KERNEL_WORK_GROUP_SIZE, Int.self) ?? 0, registers: said.registers,
       spilledBytes: said.spilledBytes ?? spilled)
   }
