@@ -70,7 +70,7 @@ struct TuneCommand: ParsableCommand {
     ]
     for (family, ratio) in result.ratios { found["ratio of \(family.rawValue)"] = String(format: "%.3f", ratio) }
     var path: String?
-    if result.tiles.isCurated {
+    if result.tiles == backend.traits.curatedTiles {
       _ = try store.remove(backend.tuningKey)
       output.say(String(format: "nothing is faster than the tiles of the class; none are kept (%.1f s)", took))
     } else {
@@ -93,8 +93,8 @@ struct TuneCommand: ParsableCommand {
     let key = backend.tuningKey
     output.say("\(backend.name), kernels for \(key.deviceClass.rawValue), \(key.arithmetic)")
     let entry = store.entry(key)
-    let tiles = entry?.tiles ?? TileTable(key.deviceClass)
-    let usual = TileTable(key.deviceClass).sizes
+    let tiles = entry?.tiles ?? backend.traits.curatedTiles
+    let usual = backend.traits.curatedTiles.sizes
     output.say(entry == nil ? "nothing is kept: these are the tiles of the class" : "kept in \(store.path(key))")
     for (name, value) in tiles.sizes.sorted(by: { $0.key < $1.key }) {
       let other = usual[name] == value ? "" : "  (the class: \(usual[name] ?? 0))"

@@ -6,7 +6,7 @@
 // x is the concatenation over channels of one or two sources, each read through a view (prelude.clh).
 // One work-item per (tile of tile_height x TILE_W outputs, image x group of output channels); work-group size 1. It stages
 // `chunk` input channels with their halo, then slides the taps over them with 8 output channels x 2 rows x 16 columns
-// in registers; partial sums over chunks wait in y. Writes (accumulate: adds to) each element of y exactly once.
+// in registers (4 x 1 x 16 where they hold less); partial sums over chunks wait in y. Writes (accumulate: adds to) each element of y exactly once.
 //
 // Macros: those of conv2d_stage.clh; X0_MODE, X1_MODE views of the sources (X1_MODE -1: one source); STORE_DEPTH 1 writes
 //   output channel 4o + 2a + b to y[o, 2i + a, 2j + b]. bias_per: output channels per bias element (0: no bias);
@@ -17,6 +17,8 @@
 // LINT: -DDILATION=2 -DTILE_W=16
 // LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DSTORE_DEPTH=1
 // LINT: -DGATHER=1 -DDILATION=9 -DX0_MODE=4 -DX1_MODE=-1
+// LINT: -DX0_MODE=2 -DVECTOR_FLOATS=8
+// LINT: -DK=1 -DX0_MODE=5 -DSTORE_DEPTH=1 -DVECTOR_FLOATS=8
 #include "conv2d_stage.clh"
 #ifndef STORE_DEPTH
 #define STORE_DEPTH 0
@@ -25,7 +27,14 @@
 #define Y_STORED 0
 #endif
 
-#define EACH_BLOCK(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
+// Output channels and rows whose sums are in registers at a time.
+#if VECTOR_FLOATS == 8
+#define SUM_CHANNELS 4
+#define SUM_ROWS 1
+#else
+#define SUM_CHANNELS BLOCK
+#define SUM_ROWS 2
+#endif
 
 // Writes, or adds, the first `count` lanes of v; all where count is 16 or more.
 INLINE void store_row(__global float *y, ulong to, float16 v, int count, bool add) {
@@ -74,14 +83,18 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
                       in_height, in_width);
     }
 
-    for (int o = o_begin; o < o_end; o += BLOCK) {
-      const __global float *restrict w = packed + ((ulong)(o / BLOCK) * in_channels + c_begin) * TAPS * BLOCK;
-      for (int i = 0; i < rows; i += 2) {
+    for (int o = o_begin; o < o_end; o += SUM_CHANNELS) {
+      const __global float *restrict w =
+          packed + ((ulong)(o / BLOCK) * in_channels + c_begin) * TAPS * BLOCK + (o - o / BLOCK * BLOCK);
+      for (int i = 0; i < rows; i += SUM_ROWS) {
         for (int j = 0; j < columns; j += 16) {
-          float16 top[BLOCK], low[BLOCK];
+          float16 sums[SUM_CHANNELS][SUM_ROWS];
 #pragma unroll
-          for (int b = 0; b < BLOCK; b++)
-            top[b] = low[b] = (float16)(bias_per > 0 && c_begin == 0 && o + b < o_end ? bias[bias_first + (o + b) / bias_per] : 0.0f);
+          for (int b = 0; b < SUM_CHANNELS; b++) {
+            float start = bias_per > 0 && c_begin == 0 && o + b < o_end ? bias[bias_first + (o + b) / bias_per] : 0.0f;
+#pragma unroll
+            for (int r = 0; r < SUM_ROWS; r++) sums[b][r] = (float16)start;
+          }
           const __local float *restrict in = stage + i * PITCH + j;
           const __global float *restrict wc = w;
           for (int c = 0; c < c_count; c++) {
@@ -89,11 +102,14 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
             for (int p = 0; p < K; p++) {
 #pragma unroll
               for (int q = 0; q < K; q++) {
-                float16 u = vload16(0, in + TAP_OFFSET(p, q)), v = vload16(0, in + TAP_OFFSET(p, q) + PITCH);
+                float16 u[SUM_ROWS];
+#pragma unroll
+                for (int r = 0; r < SUM_ROWS; r++) u[r] = vload16(0, in + TAP_OFFSET(p, q) + r * PITCH);
                 const __global float *restrict wt = wc + (p * K + q) * BLOCK;
-#define TAP(b) top[b] = fma(u, (float16)wt[b], top[b]); low[b] = fma(v, (float16)wt[b], low[b]);
-                EACH_BLOCK(TAP)
-#undef TAP
+#pragma unroll
+                for (int b = 0; b < SUM_CHANNELS; b++)
+#pragma unroll
+                  for (int r = 0; r < SUM_ROWS; r++) sums[b][r] = fma(u[r], (float16)wt[b], sums[b][r]);
               }
             }
             in += staged;
@@ -105,14 +121,14 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
 #if STORE_DEPTH
           // Output channel 4d + 2a + e goes to column 2j + e of row 2i + a of channel d: two channels make one row.
 #pragma unroll
-          for (int b = 0; b < BLOCK; b += 2) {
+          for (int b = 0; b < SUM_CHANNELS; b += 2) {
             int channel = o + b;
             if (channel >= o_end) continue;
             ulong to = ((ulong)n * (y_channels / 4) + channel / 4) * 4 * y_plane +
                        (ulong)(2 * (tile_y + i) + ((channel >> 1) & 1)) * 2 * out_width + 2 * (tile_x + j);
-            for (int r = 0; r < 2 && i + r < rows; r++) {
+            for (int r = 0; r < SUM_ROWS && i + r < rows; r++) {
               float16 first, second;
-              zip16(&first, &second, r == 0 ? top[b] : low[b], r == 0 ? top[b + 1] : low[b + 1]);
+              zip16(&first, &second, sums[b][r], sums[b + 1][r]);
               store_row(y, to, first, 2 * count, add);
               if (count > 8) store_row(y, to + 16, second, 2 * count - 16, add);
               to += 4 * (ulong)out_width;
@@ -120,11 +136,12 @@ __kernel void conv2d_tile(__global float *restrict y, const __global float *rest
           }
 #else
 #pragma unroll
-          for (int b = 0; b < BLOCK; b++) {
+          for (int b = 0; b < SUM_CHANNELS; b++) {
             if (o + b >= o_end) continue;
             ulong to = ((ulong)n * y_channels + y_first + o + b) * y_plane + (ulong)(tile_y + i) * out_width + tile_x + j;
-            store_row(y, to, top[b], count, add);
-            if (i + 1 < rows) store_row(y, to + out_width, low[b], count, add);
+#pragma unroll
+            for (int r = 0; r < SUM_ROWS; r++)
+              if (i + r < rows) store_row(y, to + (ulong)r * out_width, sums[b][r], count, add);
           }
 #endif
         }

@@ -1,7 +1,7 @@
 // The gradient of conv2d with respect to its weights: dw[o,c,p,q] = sum over n,i,j of dz[n,o,i,j] *
 //   x[n, c, i + p*DILATION - pad_y, j + q*DILATION - pad_x].
 // conv2d_weight_gradient_partial: a work-item takes z_group output channels and a slice of all tiles, stages dz and x
-//   of a tile in local memory (of `stack` images where the plane is small), and keeps X_BLOCK x 8 vectors of sixteen partial sums in registers for each (8 output
+//   of a tile in local memory (of `stack` images where the plane is small), and keeps X_BLOCK x 8 vectors of sixteen partial sums in registers (x 4 of eight where they hold less) for each (8 output
 //   channels, input channel, kernel row), folded once a tile. No atomics: each slice has its own partial sums.
 //   conv2d_reduce.cl adds the slices in their order.
 // Both operands are read through views (prelude.clh), x from one or two sources.
@@ -10,6 +10,8 @@
 // LINT: -DX1_MODE=10 -DZ_MODE=28
 // LINT: -DDILATION=4 -DTILE_W=16 -DZ_ROWS=64 -DZ_MODE=4
 // LINT: -DK=1 -DX0_MODE=5 -DX1_MODE=-1 -DZ_MODE=2
+// LINT: -DX1_MODE=2 -DZ_MODE=4 -DVECTOR_FLOATS=8
+// LINT: -DK=1 -DX0_MODE=2 -DZ_MODE=0 -DVECTOR_FLOATS=8
 #include "conv2d_stage.clh"
 #ifndef Z_MODE
 #define Z_MODE VIEW_PLAIN
@@ -34,32 +36,50 @@
 #define X_OFFSET(q) (TAP_OFFSET(0, q) - TAP_OFFSET(0, 0))
 #endif
 
-// Folds eight vectors of sixteen partial sums to their eight sums.
+// Output channels whose sums are in registers at a time, in vectors of SUM_LANES.
+#if VECTOR_FLOATS == 8
+#define SUM_CHANNELS 4
+#define SUM_LANES 8
+#else
+#define SUM_CHANNELS BLOCK
+#define SUM_LANES 16
+#endif
+typedef PASTE(float, SUM_LANES) sum_vector;
+#define LOAD PASTE(vload, SUM_LANES)
+
+// Folds SUM_CHANNELS vectors of partial sums to their sums.
 #if !SHUFFLES
 // The same sums in the same order: see sum16.
-INLINE float fold_lanes(float16 v) {
+INLINE float fold_lanes(sum_vector v) {
   float lanes[16];
-  vstore16(v, 0, lanes);
+  PASTE(vstore, SUM_LANES)(v, 0, lanes);
 #pragma unroll 1
-  for (int l = 0; l < 8; l++) lanes[l] += lanes[l + 8];
+  for (int l = 0; l < SUM_LANES - 8; l++) lanes[l] += lanes[l + 8];
 #pragma unroll 1
   for (int count = 4; count > 0; count /= 2)
 #pragma unroll 1
     for (int l = 0; l < count; l++) lanes[l] = lanes[2 * l] + lanes[2 * l + 1];
   return lanes[0];
 }
-#define FOLD8(v)                                                                                     \
-  (float8)(fold_lanes(v[0]), fold_lanes(v[1]), fold_lanes(v[2]), fold_lanes(v[3]), fold_lanes(v[4]), \
-           fold_lanes(v[5]), fold_lanes(v[6]), fold_lanes(v[7]))
+#define FOLD4(v, b) fold_lanes(v[b]), fold_lanes(v[b + 1]), fold_lanes(v[b + 2]), fold_lanes(v[b + 3])
+#if VECTOR_FLOATS == 8
+#define FOLD(v) (float4)(FOLD4(v, 0))
+#else
+#define FOLD(v) (float8)(FOLD4(v, 0), FOLD4(v, 4))
+#endif
 #else
 // Adds neighbours: (a0 + a1, a2 + a3, ..., b0 + b1, ...).
 INLINE float8 add_pairs(float8 a, float8 b) { return (float8)(a.even, b.even) + (float8)(a.odd, b.odd); }
 
-#define FOLD8(v)                                                                                    \
-  add_pairs(add_pairs(add_pairs(v[0].lo + v[0].hi, v[1].lo + v[1].hi),                              \
-                      add_pairs(v[2].lo + v[2].hi, v[3].lo + v[3].hi)),                             \
-            add_pairs(add_pairs(v[4].lo + v[4].hi, v[5].lo + v[5].hi),                              \
-                      add_pairs(v[6].lo + v[6].hi, v[7].lo + v[7].hi)))
+#if VECTOR_FLOATS == 8
+#define EIGHT(v) (v)
+#define FOLD(v) (FOLD4(v, 0).even + FOLD4(v, 0).odd)
+#else
+#define EIGHT(v) ((v).lo + (v).hi)
+#define FOLD(v) add_pairs(FOLD4(v, 0), FOLD4(v, 4))
+#endif
+#define FOLD2(v, b) add_pairs(EIGHT(v[b]), EIGHT(v[b + 1]))
+#define FOLD4(v, b) add_pairs(FOLD2(v, b), FOLD2(v, b + 2))
 #endif
 
 __attribute__((reqd_work_group_size(1, 1, 1)))
@@ -115,28 +135,32 @@ __kernel void conv2d_weight_gradient_partial(
                           tile_y - pad_y, tile_x - pad_x, in_height, in_width);
         }
       }
-      for (int o = 0; o < o_count; o += BLOCK) {
+      for (int o = 0; o < o_count; o += SUM_CHANNELS) {
         const __local float *zo = z_stage + o * Z_PLANE;
-        __global float *to = sums + ((ulong)(o_begin + o) / BLOCK * in_channels + c_begin) * TAPS * BLOCK;
+        __global float *to =
+            sums + ((ulong)(o_begin + o) / BLOCK * in_channels + c_begin) * TAPS * BLOCK + (o - o / BLOCK * BLOCK);
         for (int c = 0; c < c_count; c += X_CHANNELS) {
           for (int p = 0; p < K; p++) {
-            float16 acc[X_BLOCK][BLOCK];
+            sum_vector acc[X_BLOCK][SUM_CHANNELS];
 #pragma unroll
             for (int q = 0; q < X_BLOCK; q++)
 #pragma unroll
-              for (int b = 0; b < BLOCK; b++) acc[q][b] = (float16)0.0f;
+              for (int b = 0; b < SUM_CHANNELS; b++) acc[q][b] = (sum_vector)0.0f;
             // One loop over the tile's vectors: nested ones make the compiler spill the sums.
             const __local float *zi = zo, *xi = x_stage + c * staged + TAP_OFFSET(p, 0);
             int vectors = (columns + 15) / 16, j = 0, i = 0;
             for (int v = n_count * rows * vectors; v > 0; v--) {
-              float16 xv[X_BLOCK];
 #pragma unroll
-              for (int q = 0; q < X_BLOCK; q++) xv[q] = vload16(j, xi + X_OFFSET(q));
+              for (int h = 0; h < 16 / SUM_LANES; h++) {
+                sum_vector xv[X_BLOCK];
 #pragma unroll
-              for (int b = 0; b < BLOCK; b++) {
-                float16 zv = vload16(j, zi + b * Z_PLANE);
+                for (int q = 0; q < X_BLOCK; q++) xv[q] = LOAD(h, xi + X_OFFSET(q) + 16 * j);
 #pragma unroll
-                for (int q = 0; q < X_BLOCK; q++) acc[q][b] = fma(zv, xv[q], acc[q][b]);
+                for (int b = 0; b < SUM_CHANNELS; b++) {
+                  sum_vector zv = LOAD(h, zi + b * Z_PLANE + 16 * j);
+#pragma unroll
+                  for (int q = 0; q < X_BLOCK; q++) acc[q][b] = fma(zv, xv[q], acc[q][b]);
+                }
               }
               if (++j < vectors) continue;
               j = 0, zi += TILE_W, xi += PITCH;
@@ -146,9 +170,14 @@ __kernel void conv2d_weight_gradient_partial(
             for (int q = 0; q < X_BLOCK; q++) {
               // Beyond the last channel it was summed again.
               if (X_CHANNELS > 1 && c + q >= c_count) continue;
-              float8 folded = FOLD8(acc[q]);
               __global float *at = to + (c * TAPS + p * K + q) * BLOCK;
+#if VECTOR_FLOATS == 8
+              float4 folded = FOLD(acc[q]);
+              vstore4(tile == first ? folded : vload4(0, at) + folded, 0, at);
+#else
+              float8 folded = FOLD(acc[q]);
               vstore8(tile == first ? folded : vload8(0, at) + folded, 0, at);
+#endif
             }
           }
         }

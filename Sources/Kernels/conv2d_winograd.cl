@@ -14,11 +14,22 @@
 // LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_STORED=1
 // LINT: -DX0_MODE=28 -DX1_MODE=-1 -DY_STORED=2
 // LINT: -DX0_MODE=4
+// LINT: -DX0_MODE=4 -DVECTOR_FLOATS=8
 #include "conv2d_stage.clh"
 #include "conv2d_winograd.clh"
 #ifndef Y_STORED
 #define Y_STORED 0
 #endif
+
+// Output channels and vectors of a pair whose sums are in registers at a time; so many parts are a pair and 8 output channels.
+#if VECTOR_FLOATS == 8
+#define SUM_CHANNELS 4
+#define SUM_VECTORS 1
+#else
+#define SUM_CHANNELS BLOCK
+#define SUM_VECTORS 2
+#endif
+#define PARTS (BLOCK / SUM_CHANNELS * (2 / SUM_VECTORS))
 
 // The distance of output channels in sums: the odd 16 keep them off one cache set.
 #define SUM_STEP (POINTS * 32 + 16)
@@ -67,27 +78,37 @@ __kernel void conv2d_winograd_tile(__global float *restrict y, const __global fl
           for (int o = first; o < last; o += BLOCK) {
             const __global float *restrict w =
                 packed + (((ulong)(o / BLOCK) * POINTS + p) * in_channels + c_begin) * BLOCK;
-            const __local float *restrict in = stage + pair * pair_step + p * point_step;
-            float16 left[BLOCK], right[BLOCK];
-#pragma unroll
-            for (int b = 0; b < BLOCK; b++) left[b] = right[b] = (float16)0.0f;
             // The next block's weights are a stride away: too far for the processor to see it coming.
             const __global float *restrict next =
                 o + BLOCK < last ? w + (ulong)POINTS * in_channels * BLOCK
                                  : packed + (((ulong)(first / BLOCK) * POINTS + min(p + 1, POINTS - 1)) * in_channels + c_begin) * BLOCK;
-            for (int c = 0; c < c_count; c++) {
-              PREFETCH(next + c * BLOCK);
-              float16 u = vload16(0, in), v = vload16(1, in);
+            for (int part = 0; part < PARTS; part++) {
+              int channel = part / (2 / SUM_VECTORS) * SUM_CHANNELS, side = part & (2 / SUM_VECTORS - 1);
+              const __global float *restrict wc = w + channel;
+              const __local float *restrict in = stage + pair * pair_step + p * point_step + 16 * side;
+              float16 sum[SUM_CHANNELS][SUM_VECTORS];
 #pragma unroll
-              for (int b = 0; b < BLOCK; b++)
-                left[b] = fma(u, (float16)w[b], left[b]), right[b] = fma(v, (float16)w[b], right[b]);
-              in += 32;
-              w += BLOCK;
+              for (int b = 0; b < SUM_CHANNELS; b++)
+#pragma unroll
+                for (int v = 0; v < SUM_VECTORS; v++) sum[b][v] = (float16)0.0f;
+              for (int c = 0; c < c_count; c++) {
+                if (part == 0) PREFETCH(next + c * BLOCK);
+                float16 u[SUM_VECTORS];
+#pragma unroll
+                for (int v = 0; v < SUM_VECTORS; v++) u[v] = vload16(v, in);
+#pragma unroll
+                for (int b = 0; b < SUM_CHANNELS; b++)
+#pragma unroll
+                  for (int v = 0; v < SUM_VECTORS; v++) sum[b][v] = fma(u[v], (float16)wc[b], sum[b][v]);
+                in += 32;
+                wc += BLOCK;
+              }
+              __local float *restrict to = sums + (o - first + channel) * SUM_STEP + p * 32 + 16 * side;
+#pragma unroll
+              for (int b = 0; b < SUM_CHANNELS; b++)
+#pragma unroll
+                for (int v = 0; v < SUM_VECTORS; v++) vstore16(sum[b][v], v, to + b * SUM_STEP);
             }
-            __local float *restrict to = sums + (o - first) * SUM_STEP + p * 32;
-#pragma unroll
-            for (int b = 0; b < BLOCK; b++)
-              vstore16(left[b], 0, to + b * SUM_STEP), vstore16(right[b], 1, to + b * SUM_STEP);
           }
         }
 

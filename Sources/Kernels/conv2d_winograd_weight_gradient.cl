@@ -3,7 +3,7 @@
 // conv2d_winograd_weight_gradient_partial: a work-item takes z_group output channels and a slice of all tiles. Of each tile
 //   it stages the transformed dz, transposed, so that output channels lie side by side (z_stage: [point][group of lanes]
 //   [square][Z_LANES]), then `chunk` transformed input channels at a time (x_stage: [point][channel][SQUARES]), and adds up
-//   the products of 16 registers' worth of pairs of channels over the tile's squares. Each slice has its own sums
+//   the products of 16 vectors' worth of pairs of channels (4 where registers hold less) over the tile's squares. Each slice has its own sums
 //   [slice][point][input channel][output channel]: no atomics.
 //   conv2d_winograd_reduce.cl adds the slices in their order.
 //
@@ -11,6 +11,7 @@
 // LINT: -DX1_MODE=2 -DZ_VECTORS=1
 // LINT: -DZ_MODE=4
 // LINT: -DZ_MODE=28 -DX0_MODE=10
+// LINT: -DZ_MODE=4 -DVECTOR_FLOATS=8
 #include "conv2d_stage.clh"
 #include "conv2d_winograd.clh"
 #ifndef Z_MODE
@@ -23,6 +24,14 @@
 #define Z_LANES (16 * Z_VECTORS)
 // Input channels that share the registers.
 #define X_BLOCK (16 / Z_VECTORS)
+// Input channels and vectors whose sums are in registers at a time.
+#if VECTOR_FLOATS == 8
+#define SUM_CHANNELS 4
+#define SUM_VECTORS 1
+#else
+#define SUM_CHANNELS X_BLOCK
+#define SUM_VECTORS Z_VECTORS
+#endif
 // Squares of a tile at most: the distance of channels in x_stage, a constant, so that they need one address.
 #ifndef SQUARES
 #define SQUARES 128
@@ -128,36 +137,37 @@ __kernel void conv2d_winograd_weight_gradient_partial(
           for (int l = 0; l < vectors; l++) vstore16((float16)0.0f, l, x_stage + p * x_step + i * SQUARES);
 
       for (int p = 0; p < POINTS; p++) {
-        for (int o = 0; o < o_count; o += Z_LANES) {
-          for (int c = 0; c < c_count; c += X_BLOCK) {
-            const __local float *restrict zi = z_stage + p * z_step + o * SQUARES;
+        for (int o = 0; o < o_count; o += 16 * SUM_VECTORS) {
+          for (int c = 0; c < c_count; c += SUM_CHANNELS) {
+            int lanes = o / Z_LANES * Z_LANES;
+            const __local float *restrict zi = z_stage + p * z_step + lanes * SQUARES + (o - lanes);
             const __local float *restrict xi = x_stage + p * x_step + c * SQUARES;
-            float16 acc[X_BLOCK][Z_VECTORS];
+            float16 acc[SUM_CHANNELS][SUM_VECTORS];
 #pragma unroll
-            for (int b = 0; b < X_BLOCK; b++)
+            for (int b = 0; b < SUM_CHANNELS; b++)
 #pragma unroll
-              for (int v = 0; v < Z_VECTORS; v++) acc[b][v] = (float16)0.0f;
+              for (int v = 0; v < SUM_VECTORS; v++) acc[b][v] = (float16)0.0f;
             // The sums so far: asked for now, read behind the loop.
             if (tile != first)
 #pragma unroll
-              for (int b = 0; b < X_BLOCK; b++)
+              for (int b = 0; b < SUM_CHANNELS; b++)
 #pragma unroll
-                for (int v = 0; v < Z_VECTORS; v++)
+                for (int v = 0; v < SUM_VECTORS; v++)
                   PREFETCH(sums + ((ulong)p * c_all + c_begin + c + b) * o_all + o + 16 * v);
             for (int l = 0; l < vectors * 16; l++) {
 #pragma unroll
-              for (int v = 0; v < Z_VECTORS; v++) {
+              for (int v = 0; v < SUM_VECTORS; v++) {
                 float16 zv = vload16(v, zi);
 #pragma unroll
-                for (int b = 0; b < X_BLOCK; b++) acc[b][v] = fma(zv, (float16)xi[b * SQUARES], acc[b][v]);
+                for (int b = 0; b < SUM_CHANNELS; b++) acc[b][v] = fma(zv, (float16)xi[b * SQUARES], acc[b][v]);
               }
               zi += Z_LANES, xi++;
             }
 #pragma unroll
-            for (int b = 0; b < X_BLOCK; b++) {
+            for (int b = 0; b < SUM_CHANNELS; b++) {
               __global float *at = sums + ((ulong)p * c_all + c_begin + c + b) * o_all + o;
 #pragma unroll
-              for (int v = 0; v < Z_VECTORS; v++)
+              for (int v = 0; v < SUM_VECTORS; v++)
                 vstore16(tile == first ? acc[b][v] : vload16(v, at) + acc[b][v], v, at);
             }
           }

@@ -180,4 +180,12 @@ int vm_has_avx2_and_fma(void) {
 #endif
 }
 
+int vm_has_avx512(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512f");
+#else
+  return 0;
+#endif
+}
+
 void vm_copy(float *y, const float *x, int64_t count) { memcpy(y, x, (size_t)count * sizeof(float)); }

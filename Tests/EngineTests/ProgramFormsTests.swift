@@ -7,9 +7,10 @@ import Testing
 /// Forms of a file in one program: that a start needs few, and that each is what it would be alone.
 @Suite struct ProgramFormsTests {
   /// The launches that training and inference of a model need, with every storage.
-  private func launches(_ base: Int, _ side: Int) throws -> [Launch] {
+  private func launches(_ base: Int, _ side: Int, vectorFloats: Int) throws -> [Launch] {
     let model = VariableUNet(base: base)
-    let device = Coverage.imaginaryDevice(KernelChoice(.cpu))
+    var device = Coverage.imaginaryDevice(KernelChoice(.cpu))
+    device.vectorFloats = vectorFloats
     let training = try TrainingGraph(model, batch: 2, height: side, width: side).graph
     let graphs =
       [try InferenceGraph(model, batch: 2, height: side, width: side).graph]
@@ -20,9 +21,11 @@ import Testing
   }
 
   /// A form that no list has costs each start of PoCL 17 ms. Small files share a program: they count as one.
-  @Test(arguments: [(16, 256), (16, 512), (16, 1024), (32, 256), (64, 256), (64, 512), (64, 2048)])
-  func theModelsFormsAreListed(_ base: Int, _ side: Int) throws {
-    let needed = try launches(base, side).filter { $0.file.hasPrefix("conv2d") && !$0.file.contains("pack") }
+  @Test(arguments: [(16, 256), (16, 512), (16, 1024), (32, 256), (64, 256), (64, 512), (64, 2048)], [8, 16])
+  func theModelsFormsAreListed(_ size: (base: Int, side: Int), _ vectorFloats: Int) throws {
+    let needed = try launches(size.base, size.side, vectorFloats: vectorFloats).filter {
+      $0.file.hasPrefix("conv2d") && !$0.file.contains("pack")
+    }
     let alone = needed.filter { !$0.defines.isEmpty && ProgramForms.beside($0.file, $0.defines) == nil }
     let names = Set(alone.map { launch in launch.file + launch.defines.map { " \($0.name)=\($0.value)" }.joined() })
     #expect(names.isEmpty, "\(names.sorted().joined(separator: "\n")) not listed")
@@ -32,13 +35,13 @@ import Testing
   /// A program is known by its list's name: another list's forms under it would run in their place.
   @Test func aNameIsOfOneList() throws {
     var texts: [String: String] = [:]
-    for launch in try launches(64, 256) {
+    for launch in try [8, 16].flatMap({ try launches(64, 256, vectorFloats: $0) }) {
       guard let (name, forms, index) = ProgramForms.beside(launch.file, launch.defines) else { continue }
       let text = ProgramForms.text(forms, of: "")
       #expect(texts.updateValue(text, forKey: name) ?? text == text, "\(name)")
       #expect(forms[index].elementsEqual(launch.defines, by: ==))
     }
-    #expect(texts.count > 8)
+    #expect(texts.count > 16)
   }
 
   @Test func namesAreThoseThatAreDefined() {

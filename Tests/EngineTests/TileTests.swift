@@ -17,7 +17,13 @@ import Testing
 
   @Test(arguments: DeviceClass.allCases) func aClassHasEachOfItsSizesOnceAndFromItsCandidates(_ deviceClass: DeviceClass) {
     let table = TileTable(deviceClass)
-    #expect(table.isCurated)
+    var device = Coverage.imaginaryDevice(.init(deviceClass))
+    #expect(table == device.curatedTiles)
+    device.vectorFloats = 8
+    let narrow = device.curatedTiles
+    #expect((narrow == table) == (deviceClass != .cpu))
+    #expect(narrow[ifPresent: .vectorFloats] == (deviceClass == .cpu ? 8 : nil))
+    #expect(TileTable(deviceClass, sizes: narrow.sizes) == narrow)
     for size in TileSize.allCases {
       let candidates = size.candidates(deviceClass)
       #expect((table[ifPresent: size] == nil) == candidates.isEmpty, "\(size)")
@@ -140,7 +146,7 @@ import Testing
     try withStore { store in
       let backend = try backend()
       backend.useTuned(store)
-      #expect(backend.tilesOrigin == .curated && backend.traits.tiles.isCurated)
+      #expect(backend.tilesOrigin == .curated && backend.traits.tiles == backend.traits.curatedTiles)
       let tiles = Self.table(.cpu, \.first)
       let path = try store.keep(.init(key: backend.tuningKey, tiles: tiles, found: ["date": "today"]))
       backend.useTuned(store)
@@ -205,7 +211,7 @@ import Testing
           Issue.record("\(backend.tilesOrigin) with \(text)")
           continue
         }
-        #expect(backend.traits.tiles.isCurated)
+        #expect(backend.traits.tiles == backend.traits.curatedTiles)
       }
       try whole.write(toFile: path, atomically: true, encoding: .utf8)
       backend.useTuned(store)

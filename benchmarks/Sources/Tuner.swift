@@ -74,7 +74,7 @@ public final class Tuner {
     let start = monotonicSeconds()
     self.backend = backend
     deadline = start + seconds
-    curated = TileTable(backend.traits.deviceClass)
+    curated = backend.traits.curatedTiles
     backend.use(curated)
     var random = RandomSource(state: 11)
     let some = (0..<1 << 20).map { _ in Float(random.unit() - 0.5) }

@@ -86,6 +86,8 @@ public struct DeviceTraits: Sendable {
   public var matrixMoves = true
   public var name: String
   public var computeUnits: Int
+  /// Floats of a vector register: 16, or 8 where the device has narrower ones. Of interest for CPUs alone.
+  public var vectorFloats = 16
   /// Local memory of a work-group, bytes.
   public var localBytes: Int
   /// Alignment of a region within a slab, bytes.
@@ -112,8 +114,11 @@ public struct DeviceTraits: Sendable {
   /// The tiles of its convolutions.
   public var tiles: TileTable {
     if let chosenTiles, chosenTiles.deviceClass == deviceClass { return chosenTiles }
-    return TileTable(deviceClass)
+    return curatedTiles
   }
+
+  /// Those that it has where nobody tuned them.
+  public var curatedTiles: TileTable { TileTable(deviceClass, vectorFloats: vectorFloats) }
 
   /// Whether inputs are written ahead: a GPU copies them beside its work, and with a CPU's memory nothing would be gained.
   var writesAhead: Bool { deviceClass != .cpu }

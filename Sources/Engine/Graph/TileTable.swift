@@ -9,6 +9,8 @@ public enum TileSize: String, CaseIterable, Sendable {
   case tileChunk = "tile_chunk"
   /// Most local memory of a direct tile, KiB; no more than half of the device's.
   case tileKiB = "tile_kib"
+  /// What vector registers are taken to be, so how many sums an item keeps in them: 32 of 16 floats (AVX-512), or 16 of 8 (AVX2).
+  case vectorFloats = "vector_floats"
   /// Work-items wanted a compute unit, before output channels are divided among items as well.
   case tileItems = "tile_items"
   /// Winograd's form is taken where it needs less than this percentage of the direct form's operations; 0: never.
@@ -22,6 +24,8 @@ public enum TileSize: String, CaseIterable, Sendable {
 
   // Kernels of class cpu: weight gradient.
 
+  /// As `vector_floats`.
+  case gradientVectorFloats = "gradient_vector_floats"
   /// Most output channels staged at a time.
   case gradientGroup = "gradient_group"
   /// Rows of a direct tile; 4 where they do not fit.
@@ -119,6 +123,7 @@ public enum TileSize: String, CaseIterable, Sendable {
       }
     }
     switch self {
+    case .vectorFloats, .gradientVectorFloats: return [8, 16]
     case .tileHeight: return [4, 8, 16]
     case .tileChunk: return [8, 16, 32, 64]
     case .tileKiB: return [96, 192, 384]
@@ -143,13 +148,19 @@ public struct TileTable: Sendable, Equatable, LosslessStringConvertible {
   public let deviceClass: DeviceClass
   private var values: [TileSize: Int]
 
-  /// What every device of a class starts with. Those of `cpu` were measured on PoCL (docs/performance.md); those of GPUs come
+  /// What every device of a class starts with, by what its vectors hold where it is a CPU. Those of `cpu` were measured on PoCL (docs/performance.md); those of GPUs come
   /// from their vendors' descriptions of registers and local memory: NVIDIA's OpenCL gives 48 KiB a work-group, and 32 let
   /// several groups share a unit's.
-  public init(_ deviceClass: DeviceClass) {
+  ///
+  /// - Parameter vectorFloats: as ``DeviceTraits/vectorFloats``.
+  public init(_ deviceClass: DeviceClass, vectorFloats: Int = 16) {
     self.deviceClass = deviceClass
     values = Self.curated[deviceClass] ?? [:]
+    if deviceClass == .cpu, vectorFloats < 16 { values.merge(Self.narrow) { $1 } }
   }
+
+  /// Where registers are of 8 floats second-level caches are smaller, too.
+  private static let narrow: [TileSize: Int] = [.vectorFloats: 8, .gradientVectorFloats: 8, .gradientSquares: 64]
 
   private static let curated = Dictionary(uniqueKeysWithValues: DeviceClass.allCases.map { ($0, sizes($0)) })
 
@@ -157,7 +168,8 @@ public struct TileTable: Sendable, Equatable, LosslessStringConvertible {
     switch deviceClass {
     case .cpu:
       [
-        .tileHeight: 8, .tileChunk: 32, .tileKiB: 192, .tileItems: 4, .winogradPercent: 90, .winogradHeight: 8,
+        .vectorFloats: 16, .gradientVectorFloats: 16, .tileHeight: 8, .tileChunk: 32, .tileKiB: 192, .tileItems: 4,
+        .winogradPercent: 90, .winogradHeight: 8,
         .winogradKiB: 256, .winogradSums: 64, .gradientGroup: 64, .gradientHeight: 16, .gradientChunk: 16,
         .gradientWinogradPercent: 90, .gradientSquares: 128, .gradientSlices: 8,
       ]
@@ -207,9 +219,6 @@ public struct TileTable: Sendable, Equatable, LosslessStringConvertible {
 
   /// By name, as in files.
   public var sizes: [String: Int] { Dictionary(uniqueKeysWithValues: values.map { ($0.key.rawValue, $0.value) }) }
-
-  /// Whether they are those of the class.
-  public var isCurated: Bool { self == TileTable(deviceClass) }
 
   /// A size that the class has.
   public subscript(_ size: TileSize) -> Int {

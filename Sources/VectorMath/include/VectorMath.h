@@ -95,6 +95,9 @@ void vm_multiply_add(float *y, const float *x, int64_t count, int64_t rounds, fl
 /// 1 where the processor has AVX2 and fused multiply-adds.
 int vm_has_avx2_and_fma(void);
 
+/// 1 where the processor has AVX-512: 32 registers of 16 floats.
+int vm_has_avx512(void);
+
 /// y[i] = x[i].
 void vm_copy(float *y, const float *x, int64_t count);
 

@@ -52,7 +52,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("int count = min(16, columns - j);", "int count = min(16, columns - j) - 1;")),
     Mutation(
       "a write beyond the last row", in: "conv2d.cl", caughtBy: "convolution/",
-      ("if (i + 1 < rows) store_row", "store_row")),
+      ("int rows = min(tile_height, out_height - tile_y),", "int rows = tile_height,")),
     Mutation(
       "a dropped bias", in: "conv2d.cl", caughtBy: "convolution/",
       ("bias[bias_first + (o + b) / bias_per]", "0.0f")),

@@ -58,7 +58,7 @@ public final class OpenCLBackend: Backend {
   }
 
   public func use(_ tiles: TileTable?) {
-    guard let tiles, tiles.deviceClass == traits.deviceClass, tiles != (own.tiles ?? TileTable(traits.deviceClass)) else {
+    guard let tiles, tiles.deviceClass == traits.deviceClass, tiles != (own.tiles ?? traits.curatedTiles) else {
       (traits.chosenTiles, tilesOrigin) = own
       return
     }

@@ -22,15 +22,19 @@ public struct OpenCLDevice: Sendable {
   public let alignmentBytes: Int
   public let maxWorkGroup: Int
   public let isAvailable: Bool
+  /// As ``DeviceTraits/vectorFloats``: for a CPU as the processor says, since a driver may name what it was built for; where neither says, 16.
+  let vectorFloats: Int
   /// Whose kernels suit it: a GPU's where it is one and nothing else, and has what they need.
   public let deviceClass: DeviceClass
   // Device ids are process-wide constants of the driver, safe to share.
   nonisolated(unsafe) let raw: OpaquePointer
 
   package var traits: DeviceTraits {
-    DeviceTraits(
+    var traits = DeviceTraits(
       kind: .openCL, deviceClass: deviceClass, name: name, computeUnits: computeUnits, localBytes: localBytes,
       alignmentBytes: alignmentBytes, maxAllocationBytes: maxAllocationBytes, memoryBytes: memoryBytes)
+    traits.vectorFloats = vectorFloats
+    return traits
   }
 
   /// Memory that nobody uses now, bytes. OpenCL has no such query; AMD's drivers have one of their own.
@@ -133,6 +137,8 @@ public struct OpenCLDevice: Sendable {
     alignmentBytes = max(64, number(CL_DEVICE_MEM_BASE_ADDR_ALIGN, cl_uint.self) / 8)
     maxWorkGroup = number(CL_DEVICE_MAX_WORK_GROUP_SIZE, Int.self)
     isAvailable = number(CL_DEVICE_AVAILABLE, cl_bool.self) != 0
+    let vector = number(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, cl_uint.self)
+    vectorFloats = (2..<16).contains(vector) && !(kind == .cpu && Processor.hasAVX512) ? 8 : 16
     // A simulator may call itself a CPU and a GPU in one.
     let isGPU = kind == .gpu && type & Int(CL_DEVICE_TYPE_CPU) == 0
     let suits = maxWorkGroup >= DeviceClass.leastWorkGroup && localBytes >= DeviceClass.leastLocalBytes

@@ -20,7 +20,8 @@ package final class ProgramCache {
     "adam.cl", "bce_dice.cl", "channel_sum.cl", "conv2d_pack.cl", "conv2d_reduce.cl", "conv2d_winograd_pack.cl",
     "conv2d_winograd_reduce.cl", "moving_average.cl", "sum_of_squares.cl",
   ]
-  static let options = "-cl-std=CL1.2 -cl-kernel-arg-info"
+  /// Without warnings: PoCL prints how many there are of vectors wider than the processor's.
+  static let options = "-cl-std=CL1.2 -cl-kernel-arg-info -w"
   /// What kernels for Intel's matrix units are built with beside: twice the registers, for half as many sub-groups at a time. Their
   /// sums and fragments would otherwise be spilled.
   static let manyRegisters = " -cl-intel-256-GRF-per-thread"

@@ -8,9 +8,13 @@ enum ProgramForms {
 
   /// The forms that are built together with this one, itself among them, a name for them, and its place there; nil where it is alone.
   static func beside(_ file: String, _ macros: Macros) -> (name: String, forms: [Macros], index: Int)? {
+    // What a tile table says is the same in all forms of a program.
+    let tiles = macros.filter { $0.name == "VECTOR_FLOATS" || $0.name == "SQUARES" }
+    let others = macros.filter { macro in !tiles.contains { $0.name == macro.name } }
     for (list, files) in [together, inHalf, gradientsInBF16, bothIn16Bits].enumerated() {
-      if let forms = files[file], let index = forms.firstIndex(where: { $0.elementsEqual(macros, by: ==) }) {
-        return ("\(file), forms of list \(list)", forms, index)
+      if let forms = files[file], let index = forms.firstIndex(where: { $0.elementsEqual(others, by: ==) }) {
+        let name = "\(file), forms of list \(list)" + tiles.map { ", \($0.name) \($0.value)" }.joined()
+        return (name, forms.map { $0 + tiles }, index)
       }
     }
     return nil
@@ -35,7 +39,7 @@ enum ProgramForms {
       (x0: 0, x1: -1, z: 0, vectors: 2), (x0: 0, x1: -1, z: 4, vectors: 1), (x0: 0, x1: -1, z: 4, vectors: 2),
       (x0: 0, x1: 2, z: 4, vectors: 1), (x0: 0, x1: 2, z: 4, vectors: 2), (x0: 2, x1: -1, z: 4, vectors: 2),
     ].map {
-      [("X0_MODE", $0.x0), ("X1_MODE", $0.x1), ("Z_MODE", $0.z), ("Z_VECTORS", $0.vectors), ("SQUARES", 128)]
+      [("X0_MODE", $0.x0), ("X1_MODE", $0.x1), ("Z_MODE", $0.z), ("Z_VECTORS", $0.vectors)]
     },
   ]
 
@@ -57,7 +61,7 @@ enum ProgramForms {
       [Storage.float32, .float16].map { [("X0_MODE", x0), ("X1_MODE", x1)] + storedMacro("Y_STORED", $0) }
     } + [[("X0_MODE", 12), ("X1_MODE", -1)]],
     "conv2d_winograd_weight_gradient.cl": [(8, -1, 1), (8, -1, 2), (8, 10, 1), (8, 10, 2), (10, -1, 2)].map {
-      [("X0_MODE", $0.0), ("X1_MODE", $0.1), ("Z_MODE", 12), ("Z_VECTORS", $0.2), ("SQUARES", 128)]
+      [("X0_MODE", $0.0), ("X1_MODE", $0.1), ("Z_MODE", 12), ("Z_VECTORS", $0.2)]
     },
   ]
 
@@ -86,7 +90,7 @@ enum ProgramForms {
       "conv2d_winograd_weight_gradient.cl": [
         (plain, -1, 1), (plain, -1, 2), (plain, relu, 1), (plain, relu, 2), (relu, -1, 2),
       ].map {
-        [("X0_MODE", $0.0), ("X1_MODE", $0.1), ("Z_MODE", gradient), ("Z_VECTORS", $0.2), ("SQUARES", 128)]
+        [("X0_MODE", $0.0), ("X1_MODE", $0.1), ("Z_MODE", gradient), ("Z_VECTORS", $0.2)]
       },
     ]
   }

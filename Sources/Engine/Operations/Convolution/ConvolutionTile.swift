@@ -67,6 +67,9 @@ struct ConvolutionTile {
   }
 }
 
+/// The macro that says for what registers a kernel keeps its sums; none for those of 16 floats.
+func vectorMacro(_ floats: Int) -> [(name: String, value: Int)] { floats == 16 ? [] : [("VECTOR_FLOATS", floats)] }
+
 extension DeviceTraits {
   /// Local memory that a convolution tile may take: what the device has, but no more than stays in a core's cache.
   func tileBudgetBytes(_ tiles: TileTable) -> Int { min(localBytes / 2, tiles[.tileKiB] << 10) }

@@ -124,14 +124,14 @@ struct TileKernel {
     let tile = directTile
     let (grid, arguments) = common(scratch, tileHeight: tile.height, tileWidth: tile.width, chunk: tile.chunk)
     return Launch(
-      "conv2d.cl", "conv2d_tile", defines: tile.defines + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)],
+      "conv2d.cl", "conv2d_tile", defines: tile.defines + modes + [("STORE_DEPTH", storesDepth ? 1 : 0)] + vectors,
       arguments: arguments + [("stage", .local(tile.stageBytes))], global: grid, local: [1, 1, 1])
   }
 
   private func winograd(_ tile: Winograd.Tile, _ scratch: Int) -> Launch {
     let (grid, arguments) = common(scratch, tileHeight: tile.height, chunk: tile.chunk)
     return Launch(
-      "conv2d_winograd.cl", "conv2d_winograd_tile", defines: modes,
+      "conv2d_winograd.cl", "conv2d_winograd_tile", defines: modes + vectors,
       arguments: arguments + [
         ("sum_channels", .int(tile.sumChannels)), ("raw", .local(tile.rawBytes)), ("stage", .local(tile.stageBytes)),
         ("sums", .local(tile.sumBytes)),
@@ -143,6 +143,8 @@ struct TileKernel {
       ("X0_MODE", sources[0].reading.code), ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1),
     ] + storedMacro("Y_STORED", targetStorage)
   }
+
+  private var vectors: [(name: String, value: Int)] { vectorMacro(device.tiles[.vectorFloats]) }
 
   /// What the two kernels for CPUs share: the grid, and the arguments up to local memory.
   private func common(

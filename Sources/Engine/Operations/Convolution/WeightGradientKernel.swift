@@ -78,7 +78,7 @@ struct WeightGradientKernel {
       tile.defines + [
         ("X0_MODE", sources[0].reading.code), ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1),
         ("Z_MODE", z.reading.code), ("Z_ROWS", rows),
-      ]
+      ] + vectorMacro(device.tiles[.gradientVectorFloats])
     return [
       Launch(
         "conv2d_weight_gradient.cl", "conv2d_weight_gradient_partial", defines: defines,

@@ -71,7 +71,7 @@ struct WinogradWeightGradient {
         defines: [
           ("X0_MODE", sources[0].reading.code), ("X1_MODE", sources.count > 1 ? sources[1].reading.code : -1),
           ("Z_MODE", kernel.z.reading.code), ("Z_VECTORS", zLanes / 16), ("SQUARES", squares),
-        ],
+        ] + vectorMacro(kernel.device.tiles[.gradientVectorFloats]),
         arguments: kernel.arguments(tiles: tiles, slices: slices, height: height, chunk: chunk, group: group) + [
           ("raw", .local(localBytes[0])), ("turn", .local(localBytes[1])), ("z_stage", .local(localBytes[2])),
           ("x_stage", .local(localBytes[3])),
