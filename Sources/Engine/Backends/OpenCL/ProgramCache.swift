@@ -12,6 +12,7 @@ package final class ProgramCache {
   private let store: KernelStore?
   /// Whether forms of a file make one program: where the driver compiles only those kernels that are launched.
   private let joinsForms: Bool
+  private let isPoCL: Bool
   /// What a program's binary depends on beside its text.
   private let identity: String
   private var programs: [String: OpenCLProgram] = [:]
@@ -26,8 +27,13 @@ package final class ProgramCache {
   /// sums and fragments would otherwise be spilled.
   static let manyRegisters = " -cl-intel-256-GRF-per-thread"
 
-  private static func options(_ macros: String) -> String {
-    macros.split(separator: " ").contains("-DMATRIX=\(MatrixUnits.intel.rawValue)") ? options + manyRegisters : options
+  /// Emulated matrix units are there to be compared; to optimise them is most of the time that PoCL takes for it.
+  private static let emulated = " -cl-opt-disable"
+
+  private func options(_ macros: String) -> String {
+    let words = macros.split(separator: " ")
+    if words.contains("-DMATRIX=\(MatrixUnits.intel.rawValue)") { return Self.options + Self.manyRegisters }
+    return isPoCL && words.contains("-DMATRIX=0") ? Self.options + Self.emulated : Self.options
   }
 
   package typealias SourceEdit = @Sendable (_ file: String, _ text: String) -> String
@@ -40,6 +46,7 @@ package final class ProgramCache {
     self.device = device.raw
     self.store = store
     joinsForms = edit == nil && device.isPoCL
+    isPoCL = device.isPoCL
     identity =
       [
         device.platformName, device.platformVersion, device.vendor, device.name, device.deviceVersion, device.driverVersion,
@@ -85,7 +92,7 @@ package final class ProgramCache {
       context, sources: [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), prelude()] + text([launch.file]),
       call)
     let macros = macros(launch.defines)
-    try program.build(for: device, "\(Self.options(macros)) \(options)", file: launch.file, macros: macros, call)
+    try program.build(for: device, "\(self.options(macros)) \(options)", file: launch.file, macros: macros, call)
     return program
   }
 
@@ -103,7 +110,7 @@ package final class ProgramCache {
     if let known = programs[key] { return known }
     let sources = try sources()
     let name = Array((identity + sources.joined()).utf8)
-    let options = Self.options(macros)
+    let options = self.options(macros)
     if let kept = kept(name, options) {
       programs[key] = kept
       return kept
