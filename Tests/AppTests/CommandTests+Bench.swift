@@ -131,7 +131,8 @@ extension CommandTests {
     var sizes = try #require(tiles["tiles"] as? [String: Int])
     sizes["gradient_slices"] = 2
     sizes["winograd_percent"] = 0
-    let key = try OpenCLBackend(#require(OpenCLDevice.all().first)).tuningKey
+    let backend = try OpenCLBackend(#require(OpenCLDevice.all().first))
+    let (key, own) = (backend.tuningKey, backend.traits.curatedTiles.fingerprint)
     let table = try #require(TileTable(.cpu, sizes: sizes))
     let path = try TuningStore(folder: folder).keep(.init(key: key, tiles: table, found: [:]))
     let step = ["bench", "step", "--patch", "32", "--base", "4", "--steps", "1", "--json", "-"] + device
@@ -139,7 +140,7 @@ extension CommandTests {
     #expect(try run(["devices"]).out.contains("tuned, from \(path)"))
     #expect(try run(["check", "--quick", "--filter", "convolution/"] + device).code == 0)
     let off = try #require(try lines(run(step, tuning: "off")).first)["tiles"] as? String
-    #expect(off == "class, \(TileTable(.cpu).fingerprint)")
+    #expect(off == "class, \(own)")
     expectOneSentence(try run(["tune"] + device, tuning: "off"), "GLOMSEG_TUNING")
     expectOneSentence(try run(["tune", "--device", "cpu"]), "no tiles")
 
@@ -147,7 +148,7 @@ extension CommandTests {
     let damaged = try run(step)
     #expect(damaged.code == 0 && damaged.err.contains(path))
     #expect(damaged.err.split(separator: "\n").count { $0.contains(path) } == 1)
-    #expect(try #require(try lines(damaged).first)["tiles"] as? String == "class, \(TileTable(.cpu).fingerprint)")
+    #expect(try #require(try lines(damaged).first)["tiles"] as? String == "class, \(own)")
     #expect(try run(["tune", "--reset"] + device).out.contains("deleted"))
     #expect(!FileManager.default.fileExists(atPath: path))
   }

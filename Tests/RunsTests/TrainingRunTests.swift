@@ -110,19 +110,20 @@ import Testing
       return run
     }
     // Slices of the weight gradient, whose sums are added in another order.
-    var other = TileTable(.cpu)
+    let plain = try OpenCLBackend(device, edit: nil)
+    let own = plain.traits.tiles
+    var other = own
     other[.gradientSlices] = 2
     other[.winogradPercent] = 0
-    let plain = try OpenCLBackend(device, edit: nil)
     let tuned = try OpenCLBackend(device, edit: nil, tiles: other)
     let whole = try train("whole", epochs: 2, on: plain)
     #expect(whole.tilesNote == nil)
     _ = try train("parts", epochs: 1, on: plain)
     let parts = try train("parts", epochs: 2, on: tuned, resuming: true)
-    #expect(parts.tilesNote?.contains(TileTable(.cpu).fingerprint) == true)
+    #expect(parts.tilesNote?.contains(own.fingerprint) == true)
     #expect(try bytes(whole.directory.last) == bytes(parts.directory.last))
     let log = try String(contentsOfFile: parts.directory.log, encoding: .utf8).split(separator: "\n")
-    #expect(log.count > 4 && log.allSatisfy { $0.contains("\"tiles\": \"\(TileTable(.cpu).fingerprint)\"") })
+    #expect(log.count > 4 && log.allSatisfy { $0.contains("\"tiles\": \"\(own.fingerprint)\"") })
     // A new run on the same backend has the device's own again, and other bytes.
     let again = try train("again", epochs: 2, on: tuned)
     #expect(tuned.traits.tiles == other)
