@@ -57,8 +57,9 @@ struct WinogradWeightGradient {
   }
 
   private var groups: Int { (kernel.z.used + group - 1) / group }
+  /// Each has sums of its own, so a slice is no less than the largest tile: small ones would double that memory for small planes.
   private var slices: Int {
-    max(1, min(tiles.all, kernel.device.gradientGroupsWanted / groups))
+    max(1, min((tiles.all * squares + 127) / 128, kernel.device.gradientGroupsWanted / groups))
   }
 
   var partialBytes: Int { slices * Winograd.points * inAll * outAll * 4 }
