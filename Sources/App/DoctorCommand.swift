@@ -118,12 +118,13 @@ struct DoctorCommand: ParsableCommand {
     return "is wrong by \(worst.error) in \(worst.name), where \(worst.bound) is allowed (\(result.name))"
   }
 
-  /// Seconds of a small training step: the least of a few, after one to warm up.
+  /// Seconds of a small training step: the least of a second's, and of one at least, after one that compiles.
   private static func stepSeconds(_ backend: any Backend) throws(EngineError) -> Double {
     let benchmark = try StepBenchmark(patch: patch, base: base, batch: batch, backend: backend)
+    _ = try benchmark.step()
     let start = monotonicSeconds()
-    var least = try benchmark.step()
-    for _ in 0..<5 where monotonicSeconds() - start < 4 { least = min(least, try benchmark.step()) }
+    var least = Double.infinity
+    repeat { least = min(least, try benchmark.step()) } while monotonicSeconds() - start < 1
     return least
   }
 }
