@@ -34,7 +34,8 @@ struct DevicesCommand: ParsableCommand {
     let device: String
     let reason: String
   }
-  private struct AddedDriver: Encodable {
+  /// One that the loader was told of beside those it knows, or one that brought no device.
+  private struct Driver: Encodable {
     let library: String
     let reason: String
   }
@@ -44,7 +45,8 @@ struct DevicesCommand: ParsableCommand {
     let auto: String
     let reason: String
     let passed_over: [Rejection]
-    let added_drivers: [AddedDriver]
+    let added_drivers: [Driver]
+    let idle_drivers: [Driver]
   }
 
   /// Whether `glomseg tune` chose the tiles of its convolutions.
@@ -74,7 +76,12 @@ struct DevicesCommand: ParsableCommand {
         for note in device.findMatrixUnits().notes { output.say("                    \(note)") }
       }
       for driver in OpenCLDevice.addedDrivers { output.say("added driver \(driver.library): \(driver.reason)") }
-      if devices.isEmpty { output.say("no OpenCL device: no driver is installed, or its devices are not usable") }
+      let idle = IdleDriver.all()
+      for driver in idle { output.say("driver \(driver.library) \(driver.reason)") }
+      if devices.isEmpty {
+        let lack = idle.isEmpty ? "is installed (the GPU's, or PoCL: apt install pocl-opencl-icd)" : "has one"
+        output.say("no OpenCL device: no driver \(lack)")
+      }
       let cpu = CPUBackend()
       output.say(
         """
@@ -98,7 +105,8 @@ struct DevicesCommand: ParsableCommand {
               matrix_notes: found.notes, tiles: Self.tiles(of: $0), available: $0.isAvailable)
           }, cpu: cpu.traits.name, auto: backend.name, reason: reason,
           passed_over: passedOver.map { Rejection(device: $0.device, reason: $0.reason) },
-          added_drivers: OpenCLDevice.addedDrivers.map { AddedDriver(library: $0.library, reason: $0.reason) }))
+          added_drivers: OpenCLDevice.addedDrivers.map { Driver(library: $0.library, reason: $0.reason) },
+          idle_drivers: idle.map { Driver(library: $0.library, reason: $0.reason) }))
     }
   }
 }

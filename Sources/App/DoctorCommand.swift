@@ -49,6 +49,7 @@ struct DoctorCommand: ParsableCommand {
             print((lines + ["  verdict   do not use: \(error)"]).joined(separator: "\n") + "\n")
           }
         }
+        for driver in IdleDriver.all() { print("driver \(driver.library) \(driver.reason)\n") }
         if found.isEmpty { print("no OpenCL device was found: only the CPU path is there to use") }
       } else {
         let backend = try chooseBackend(device)

@@ -104,7 +104,7 @@ import Testing
     #expect(try kernels(nil).contains(" Prescott ") == !(flags.contains("avx2") && flags.contains("fma")))
   }
 
-  /// A driver that OCL_ICD_FILENAMES alone names is found, whichever loader there is.
+  /// A driver that OCL_ICD_FILENAMES alone names is found, whichever loader there is; one without a device is named with what it lacks.
   @Test func devicesOfANamedDriverAreListed() throws {
     let icd = try String(contentsOfFile: "/etc/OpenCL/vendors/pocl.icd", encoding: .utf8)
     let library = try #require(icd.split(separator: "\n").first.map(String.init))
@@ -121,6 +121,19 @@ import Testing
     let named = try devices(["OCL_ICD_VENDORS": empty, "OCL_ICD_FILENAMES": library])
     #expect((named["devices"] as? [Any])?.count == 1)
     #expect((named["added_drivers"] as? [[String: String]])?.first?["library"] == library)
+    #expect((named["idle_drivers"] as? [Any])?.isEmpty == true)
+    let idle = try devices([
+      "OCL_ICD_VENDORS": empty, "OCL_ICD_FILENAMES": "\(library):\(empty)/gone.so:libm.so.6", "POCL_DEVICES": "none",
+    ])
+    #expect((idle["devices"] as? [Any])?.isEmpty == true)
+    let reasons = try #require(idle["idle_drivers"] as? [[String: String]]).map { $0["reason"] ?? "" }
+    try #require(reasons.count == 3)
+    #expect(reasons[0] == "has no device here")
+    #expect(reasons[1].hasPrefix("cannot be loaded: \(empty)/gone.so: "))
+    #expect(reasons[2].hasPrefix("is no OpenCL driver"))
+    let refused = finish(
+      try start(["check", "--device", "gpu"], environment: ["OCL_ICD_VENDORS": empty, "OCL_ICD_FILENAMES": empty + "/gone.so"]))
+    #expect(refused.code == 1 && refused.err.contains("the driver \(empty)/gone.so cannot be loaded"), "\(refused.err)")
   }
 
   /// From a small, narrow model to a larger, wider one of half the patches' size, with everything that steadies training.

@@ -30,6 +30,13 @@ cl_int clb_program_binary(cl_program _Nonnull program, char *_Nullable *_Nonnull
 /// with clb_free.
 cl_int clb_kernel_argument_name(cl_kernel _Nonnull kernel, cl_uint index, char *_Nullable *_Nonnull out);
 
+/// The platforms that a driver's library has, by the entry that loaders use (cl_khr_icd); `count` of them, at most `capacity`. Where the
+/// library cannot be loaded, `*why` is what the dynamic loader says (release with clb_free), and the status CL_INVALID_VALUE; where it is
+/// no driver, CL_INVALID_PLATFORM; where it has none, mostly CL_PLATFORM_NOT_FOUND_KHR (-1001).
+cl_int clb_driver_platforms(
+    const char *_Nonnull library, cl_uint capacity, cl_platform_id _Nullable *_Nonnull platforms, cl_uint *_Nonnull count,
+    char *_Nullable *_Nonnull why);
+
 void clb_free(char *_Nullable string);
 
 #endif

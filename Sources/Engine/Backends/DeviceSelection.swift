@@ -52,7 +52,8 @@ public enum DeviceSelection {
     guard let match else {
       let known = (["cpu"] + devices.map { "\($0.selector) (\($0.name))" }).joined(separator: ", ")
       let classes = KernelChoice.all.map(\.description).joined(separator: ", ")
-      throw .request("no device '\(selector)'; there are: auto, \(known); an '@' after one may force a class: \(classes)")
+      let idle = IdleDriver.all().map { "; the driver \($0.library) \($0.reason)" }.joined()
+      throw .request("no device '\(selector)'; there are: auto, \(known); an '@' after one may force a class: \(classes)\(idle)")
     }
     return (try OpenCLBackend(match, as: forced, precision: precision), "asked for", [])
   }

@@ -47,6 +47,9 @@ struct DriverSearch {
     return [Addition(library: library, reason: "found without an .icd file")]
   }
 
+  /// Every library that the loader is told of.
+  var libraries: [String] { known + additions.map(\.library) }
+
   /// The libraries that the loader finds: those of a folder's `.icd` files, of one `.icd` file, or one library.
   private var known: [String] {
     guard let path = environment["OCL_ICD_VENDORS"] ?? environment["OPENCL_VENDOR_PATH"] else { return libraries(in: vendors) }
@@ -108,7 +111,7 @@ struct DriverSearch {
       body(nil)
       return []
     }
-    let libraries = known + additions.map(\.library)
+    let libraries = self.libraries
     let files = libraries.indices.map { folder + "/\($0).icd" }
     for (file, library) in zip(files, libraries) { Self.write(library + "\n", to: file) }
     body(folder)
