@@ -54,7 +54,7 @@ public final class OpenCLBackend: Backend {
     call = OpenCLCall(device: name, faults: faults)
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: false, call)
-    programs = ProgramCache(context, device: device, edit: edit, store: store, call)
+    programs = ProgramCache(context, device: device, kernelsFor: traits.deviceClass, edit: edit, store: store, call)
   }
 
   public func use(_ tiles: TileTable?) {

@@ -12,7 +12,9 @@ package final class ProgramCache {
   private let store: KernelStore?
   /// Whether forms of a file make one program: where the driver compiles only those kernels that are launched.
   private let joinsForms: Bool
-  private let isPoCL: Bool
+  /// Whether kernels are to be compared and not to be fast: on a CPU by PoCL, those for GPUs and those with a planted fault. To optimise
+  /// them is most of the time that they take there.
+  private let comparesOnly: Bool
   /// What a program's binary depends on beside its text.
   private let identity: String
   private var programs: [String: OpenCLProgram] = [:]
@@ -27,26 +29,24 @@ package final class ProgramCache {
   /// sums and fragments would otherwise be spilled.
   static let manyRegisters = " -cl-intel-256-GRF-per-thread"
 
-  /// Emulated matrix units are there to be compared; to optimise them is most of the time that PoCL takes for it.
-  private static let emulated = " -cl-opt-disable"
-
   private func options(_ macros: String) -> String {
     let words = macros.split(separator: " ")
     if words.contains("-DMATRIX=\(MatrixUnits.intel.rawValue)") { return Self.options + Self.manyRegisters }
-    return isPoCL && words.contains("-DMATRIX=0") ? Self.options + Self.emulated : Self.options
+    return comparesOnly ? Self.options + " -cl-opt-disable" : Self.options
   }
 
   package typealias SourceEdit = @Sendable (_ file: String, _ text: String) -> String
 
   init(
-    _ context: OpenCLContext, device: OpenCLDevice, edit: SourceEdit?, store: KernelStore?, _ call: OpenCLCall
+    _ context: OpenCLContext, device: OpenCLDevice, kernelsFor deviceClass: DeviceClass, edit: SourceEdit?, store: KernelStore?,
+    _ call: OpenCLCall
   ) {
     self.edit = edit
     self.context = context
     self.device = device.raw
     self.store = store
     joinsForms = edit == nil && device.isPoCL
-    isPoCL = device.isPoCL
+    comparesOnly = device.isPoCL && (edit != nil || (device.deviceClass == .cpu && deviceClass != .cpu))
     identity =
       [
         device.platformName, device.platformVersion, device.vendor, device.name, device.deviceVersion, device.driverVersion,
