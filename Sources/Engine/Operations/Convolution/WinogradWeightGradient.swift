@@ -19,7 +19,7 @@ struct WinogradWeightGradient {
     let all = (kernel.z.used + lanes - 1) / lanes * lanes
     // Large tiles and groups first; 64 channels of 128 squares and what goes with them are 700 KiB.
     let tiles = kernel.device.tiles
-    for squares in [128, 64] where squares <= tiles[.gradientSquares] {
+    for squares in Self.squares.reversed() where squares <= tiles[.gradientSquares] {
       for group in [64, 32, 16] where group % lanes == 0 && group <= max(lanes, tiles[.gradientGroup]) {
         self.squares = squares
         self.group = min(group, all)
@@ -28,6 +28,9 @@ struct WinogradWeightGradient {
     }
     return nil
   }
+
+  /// Squares that a tile can have, the fewest first.
+  private static let squares = TileSize.gradientSquares.candidates(.cpu)
 
   private static func lanes(_ kernel: WeightGradientKernel) -> Int { (kernel.z.used + 15) / 16 % 2 == 0 ? 32 : 16 }
 
@@ -59,7 +62,8 @@ struct WinogradWeightGradient {
   private var groups: Int { (kernel.z.used + group - 1) / group }
   /// Each has sums of its own, so a slice is no less than the largest tile: small ones would double that memory for small planes.
   private var slices: Int {
-    max(1, min((tiles.all * squares + 127) / 128, kernel.device.gradientGroupsWanted / groups))
+    let most = Self.squares.last ?? squares
+    return max(1, min((tiles.all * squares + most - 1) / most, kernel.device.gradientGroupsWanted / groups))
   }
 
   var partialBytes: Int { slices * Winograd.points * inAll * outAll * 4 }
