@@ -119,7 +119,7 @@ struct DoctorCommand: ParsableCommand {
     return "is wrong by \(worst.error) in \(worst.name), where \(worst.bound) is allowed (\(result.name))"
   }
 
-  /// Seconds of a small training step: the least of a second's, and of one at least, after one that compiles.
+  /// Seconds of a small training step: the least of as many as a second has, one at least, after one that compiles.
   private static func stepSeconds(_ backend: any Backend) throws(EngineError) -> Double {
     let benchmark = try StepBenchmark(patch: patch, base: base, batch: batch, backend: backend)
     _ = try benchmark.step()

@@ -2,7 +2,7 @@ internal import CLBridge
 
 /// A driver that the loader was told of and that brought no device: the loader leaves it out and says nothing, so that a container without
 /// its GPU looks like a machine without a driver.
-public struct IdleDriver: Equatable, Sendable {
+public struct IdleDriver: Sendable {
   public let library: String
   /// What is wrong, and what may be the reason: "has no device here: ...".
   public let reason: String
@@ -10,11 +10,7 @@ public struct IdleDriver: Equatable, Sendable {
   /// Those of this machine. Asks each driver's library by itself, after the loader: for listings, not for each start.
   public static func all() -> [IdleDriver] {
     _ = OpenCLDevice.all()
-    return of(DriverSearch().libraries)
-  }
-
-  static func of(_ libraries: [String]) -> [IdleDriver] {
-    libraries.compactMap { library in fault(library).map { IdleDriver(library: library, reason: $0) } }
+    return DriverSearch().libraries.compactMap { library in fault(library).map { IdleDriver(library: library, reason: $0) } }
   }
 
   private static func fault(_ library: String) -> String? {
