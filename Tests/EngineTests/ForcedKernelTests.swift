@@ -10,10 +10,11 @@ import Testing
     Catalogue.quick.filter { precision == .bf16 || !$0.isHalved }
   }
 
-  /// The kernels for GPUs, on whatever is there: one class in full, and one of each other form of its tiles.
-  @Test func everyCaseAsOnAGPU() throws {
+  /// The kernels for GPUs, on whatever is there: the short cases, which reach every kernel, in each form of their tiles, and random ones.
+  /// PoCL takes minutes for all cases: those are `Scripts/opencl-matrix`'s part.
+  @Test func casesAsOnAGPU() throws {
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
-    try checkConformance(of: Catalogue.all, on: OpenCLBackend(device, as: .nvidia))
+    try checkConformance(of: Catalogue.quick + Catalogue.fuzz(count: 20, seed: 33), on: OpenCLBackend(device, as: .nvidia))
     try checkConformance(of: Catalogue.quick, on: OpenCLBackend(device, as: .gpu))
   }
 

@@ -232,6 +232,13 @@ static bool compare(Group *g, Warp *w, uint32_t m, const Instruction *i) {
   switch (i->type) {
   case T_F32: EACH(bits |= (uint32_t)compares(i->compare, F32(1)[l], F32(2)[l], isnan(F32(1)[l]) || isnan(F32(2)[l])) << l); break;
   case T_F64: EACH(bits |= (uint32_t)compares(i->compare, F64(1)[l], F64(2)[l], isnan(F64(1)[l]) || isnan(F64(2)[l])) << l); break;
+  case T_F16:
+    EACH({
+      float x = half_to_float((uint16_t)U32(1)[l]);
+      float y = half_to_float((uint16_t)U32(2)[l]);
+      bits |= (uint32_t)compares(i->compare, x, y, isnan(x) || isnan(y)) << l;
+    });
+    break;
   case T_S32: INTEGER_COMPARE(S32(1)[l], S32(2)[l]) break;
   case T_B32: case T_U32: INTEGER_COMPARE(U32(1)[l], U32(2)[l]) break;
   case T_S64: INTEGER_COMPARE(S64(1)[l], S64(2)[l]) break;
