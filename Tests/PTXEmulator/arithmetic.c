@@ -146,6 +146,27 @@ static bool floating(Group *g, Warp *w, uint32_t m, const Instruction *i) {
     }
   }
   if (i->rounding != R_NONE && i->rounding != R_NEAREST) return unknown(g, w, i);
+  if (i->from == T_F16) {
+    // Products' operands, else the first one, are fp16.
+    const uint32_t *x = U32(1);
+    const float *y = F32(2), *z = F32(i->count > 3 ? 3 : 2);
+    switch (i->operation) {
+    case O_ADD: EACH(F32(0)[l] = half_to_float((uint16_t)x[l]) + y[l]); return true;
+    case O_SUB: EACH(F32(0)[l] = half_to_float((uint16_t)x[l]) - y[l]); return true;
+    default: EACH(F32(0)[l] = fmaf(half_to_float((uint16_t)x[l]), half_to_float((uint16_t)as_u(y[l])), z[l])); return true;
+    }
+  }
+  if (i->type == T_F32X2) {
+    float *d = F32(0);
+    const float *a = F32(1), *b = F32(2), *c = F32(i->count > 3 ? 3 : 2);
+    switch (i->operation) {
+    case O_ADD: EACH(for (int k = 2 * l; k < 2 * l + 2; k++) d[k] = a[k] + b[k]); return true;
+    case O_SUB: EACH(for (int k = 2 * l; k < 2 * l + 2; k++) d[k] = a[k] - b[k]); return true;
+    case O_MUL: EACH(for (int k = 2 * l; k < 2 * l + 2; k++) d[k] = a[k] * b[k]); return true;
+    case O_FMA: EACH(for (int k = 2 * l; k < 2 * l + 2; k++) d[k] = fmaf(a[k], b[k], c[k])); return true;
+    default: return unknown(g, w, i);
+    }
+  }
   if (i->type == T_F16) {
     // What needs no rounding.
     uint32_t *d = U32(0);
@@ -322,7 +343,7 @@ static bool integer(Group *g, Warp *w, uint32_t m, const Instruction *i) {
   }
 }
 
-static bool is_floating(int type) { return type == T_F32 || type == T_F64 || type == T_F16; }
+static bool is_floating(int type) { return type == T_F32 || type == T_F64 || type == T_F16 || type == T_F32X2; }
 
 
 bool arithmetic(Group *g, Warp *w, uint32_t m, const Instruction *i) {
@@ -378,6 +399,11 @@ bool arithmetic(Group *g, Warp *w, uint32_t m, const Instruction *i) {
         else U32(0)[l] = (uint32_t)to;
       }
     }
+    return true;
+  case O_COPYSIGN:
+    // The sign is the first operand's.
+    if (i->type != T_F32) return unknown(g, w, i);
+    EACH(U32(0)[l] = (U32(1)[l] & 0x80000000u) | (U32(2)[l] & 0x7fffffffu));
     return true;
   case O_EX2: case O_LG2: case O_RCP: case O_SQRT: case O_RSQRT: case O_FMA: return floating(g, w, m, i);
   case O_ADD: case O_SUB: case O_MUL: case O_MUL_HI: case O_MUL_WIDE: case O_MAD: case O_MAD_WIDE: case O_DIV: case O_REM: case O_MIN: case O_MAX:

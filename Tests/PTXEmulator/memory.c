@@ -127,7 +127,7 @@ static bool load_store(Group *g, Warp *w, uint32_t m, const Instruction *i) {
       uint32_t *word = U32(1 + k) + l;
       uint64_t *wide = U64(1 + k) + l;
       if (!is_load) {
-        memcpy(at, each == 8 ? (void *)wide : word, (size_t)each);
+        memcpy(at, each == 8 || i->from == T_B64 ? (void *)wide : word, (size_t)each);
       } else if (each == 8) {
         memcpy(wide, at, 8);
       } else {

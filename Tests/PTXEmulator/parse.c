@@ -68,7 +68,7 @@ static int type_of(const char *name, int length) {
     int type;
   } types[] = {{"pred", T_PRED}, {"b8", T_B8}, {"s8", T_S8}, {"u8", T_U8}, {"b16", T_B16}, {"s16", T_S16}, {"u16", T_U16},
                {"f16", T_F16}, {"b32", T_B32}, {"s32", T_S32}, {"u32", T_U32}, {"f32", T_F32}, {"b64", T_B64}, {"s64", T_S64},
-               {"u64", T_U64}, {"f64", T_F64}};
+               {"u64", T_U64}, {"f64", T_F64}, {"f32x2", T_F32X2}};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if ((int)strlen(types[i].name) == length && !strncmp(types[i].name, name, (size_t)length)) return types[i].type;
   return T_NONE;
@@ -165,6 +165,11 @@ static int operand(Reader *r, const char *at, const char *name, int bytes) {
     // OpenCL's offset of the grid, which layer.c takes none but zero of.
     if (!strncmp(name, "%envreg", 7)) return constant(r, 0, 0);
   }
+  // Nobody wants it.
+  if (!strcmp(name, "_")) {
+    r->kernel->words += bytes == 8 ? 2 : 1;
+    return r->kernel->words - (bytes == 8 ? 2 : 1);
+  }
   Register *found = find_register(r, name);
   if (found) {
     if (found->kind != (wide ? 8 : 4)) fail(r, at, "%s is not of %d bytes", name, bytes);
@@ -209,7 +214,7 @@ static const struct {
     {"min", O_MIN}, {"max", O_MAX}, {"abs", O_ABS}, {"neg", O_NEG}, {"and", O_AND}, {"or", O_OR}, {"xor", O_XOR}, {"not", O_NOT},
     {"shl", O_SHL}, {"shr", O_SHR}, {"bfe", O_BFE}, {"selp", O_SELP}, {"setp", O_SETP}, {"cvt", O_CVT}, {"cvta", O_MOV}, {"ld", O_LD},
     {"st", O_ST}, {"bra", O_BRA}, {"ret", O_RET}, {"exit", O_RET}, {"bar", O_BAR}, {"barrier", O_BAR}, {"ex2", O_EX2}, {"lg2", O_LG2},
-    {"rcp", O_RCP}, {"sqrt", O_SQRT}, {"rsqrt", O_RSQRT}, {"shfl", O_SHFL}, {"red", O_RED}, {"setmaxnreg", O_NOTHING},
+    {"rcp", O_RCP}, {"sqrt", O_SQRT}, {"rsqrt", O_RSQRT}, {"shfl", O_SHFL}, {"red", O_RED}, {"setmaxnreg", O_NOTHING}, {"copysign", O_COPYSIGN},
     {"ldmatrix", O_LDMATRIX}, {"membar", O_NOTHING},
 };
 
@@ -362,6 +367,9 @@ static void instruction(Reader *r, char *at) {
     if (i.operation == 0xffff || i.operation == O_SHFL || i.operation == O_RED || i.operation == O_LDMATRIX)
       return fail(r, at, "the instruction %s is not known", opcode);
     parse_modifiers(r, at, opcode, &i);
+    // Two types are a conversion, or a sum of fp32 and fp16.
+    bool is_mixed = i.type == T_F32 && i.from == T_F16 && (i.operation == O_ADD || i.operation == O_SUB || i.operation == O_FMA);
+    if (i.from != T_NONE && i.operation != O_CVT && !is_mixed) return fail(r, at, "%s is not known", opcode);
   }
   int bytes = type_bytes(i.type);
 #define NEED(n) \
@@ -410,8 +418,8 @@ static void instruction(Reader *r, char *at) {
     }
     for (int k = 0; k < width; k++) {
       const char *name = p.part[k + (i.operation == O_ST)];
-      // A register may be wider than what is loaded into it.
-      Register *to = i.operation == O_LD ? find_register(r, name) : NULL;
+      // A register may be wider than what is loaded into it or stored from it.
+      Register *to = find_register(r, name);
       bool is_wider = to && to->kind == 8 && bytes < 8;
       if (is_wider) i.from = T_B64;
       o[count++] = operand(r, at, name, is_wider ? 8 : bytes);
