@@ -57,7 +57,7 @@ static bool is_of_all(int operation) {
   }
 }
 
-// Until its items wait at a barrier or have returned.
+// Until its items wait at a barrier or for a copy, or have returned.
 static bool run_warp(Group *g, Warp *w) {
   const Kernel *k = g->launch->kernel;
   // Items that wait for the others of their warp.
@@ -113,6 +113,12 @@ static bool run_warp(Group *g, Warp *w) {
       }
       if (taken && !make(g, w, taken, i)) return false;
       pc++;
+      // Who asks whether a copy has arrived lets the others go on, one of whom may have to begin it.
+      if (i->operation == O_MBARRIER_TRY) {
+        for (int l = 0; l < LANES; l++)
+          if (m >> l & 1) w->pc[l] = pc;
+        return true;
+      }
       // Apart, items meet again where the others stand.
       if (apart && pc >= next) {
         for (int l = 0; l < LANES; l++)
@@ -155,17 +161,18 @@ static bool run_group(Group *g) {
     }
   }
   for (;;) {
-    int going = 0;
+    int alive = 0, waiting = 0, returned = 0;
     // Backwards every second time: no order of warps is one to rely on.
     for (int n = 0; n < g->warp_count; n++) {
       Warp *w = &g->warps[g->epoch & 1 ? g->warp_count - 1 - n : n];
-      if (w->alive && !run_warp(g, w)) return false;
-      going += w->alive != 0;
+      if (w->alive && !w->waits && !run_warp(g, w)) return false;
+      alive += w->alive != 0;
+      waiting += w->waits;
+      returned += w->alive != w->all;
     }
-    if (!going) break;
-    for (int n = 0; n < g->warp_count; n++)
-      if (!g->warps[n].waits || g->warps[n].alive != g->warps[n].all)
-        return broken(g, &g->warps[n], 0, &k->code[k->length - 1], "items have returned and others wait for them at a barrier");
+    if (!alive) break;
+    if (waiting < alive) continue;
+    if (returned) return broken(g, &g->warps[0], 0, &k->code[k->length - 1], "items have returned and others wait for them at a barrier");
     for (int n = 0; n < g->warp_count; n++) g->warps[n].waits = false;
     g->epoch++;
   }
