@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """OpenCL C to PTX by NVIDIA's own optimiser: clang reads the text, libnvvm (PyPI, nvidia-nvvm) makes PTX of what clang made of it.
 
+libnvvm reads today's LLVM's language for Blackwell (sm_100) alone, so it is asked for that; the few instructions that Hopper has not are then written in
+those that it has, and the PTX says Hopper. What a GPU's driver has may be older.
+
 As a program it takes clang's words, such as "-o to.ptx from.cl", and writes PTX for sm_90a, so that Scripts/ptx-emulator can have it as its compiler.
-libnvvm reads today's LLVM's language for Blackwell (sm_100) alone, so it is asked for that; the PTX then says another target where it is to be
-assembled for one. What a GPU's driver has may be older.
 """
 
 import ctypes
@@ -41,8 +42,34 @@ def text(program, size, get):
     return buffer.value.decode()
 
 
+def for_hopper(ptx):
+    """Two numbers in one instruction as two, and fp16 beside fp32 converted first."""
+    def pair(found):
+        operation, to, operands = found["operation"], found["to"], re.split(r",\s*", found["operands"])
+        lines = ["{.reg .f32 low<4>, high<4>;", ".reg .b64 both;"]
+        for k, operand in enumerate(operands):
+            lines += [f"mov.b64 both, {operand};", f"mov.b64 {{low{k}, high{k}}}, both;"]
+        for half in ["low", "high"]:
+            lines.append(f"{operation}.f32 {half}3, " + ", ".join(f"{half}{k}" for k in range(len(operands))) + ";")
+        return " ".join(lines + [f"mov.b64 {to}, {{low3, high3}};}}"])
+
+    def mixed(found):
+        operands = re.split(r",\s*", found["operands"])
+        halves = 2 if found["operation"].startswith("fma") else 1
+        lines = ["{.reg .f32 whole<2>;"] + [f"cvt.f32.f16 whole{k}, {operands[k]};" for k in range(halves)]
+        operands = [f"whole{k}" for k in range(halves)] + operands[halves:]
+        return " ".join(lines + [f"{found['operation']}.f32 {found['to']}, {', '.join(operands)};}}"])
+
+    rest = r"\s+(?P<to>%\w+),\s*(?P<operands>[^;]+);"
+    ptx = re.sub(r"(?P<operation>(add|sub|mul|fma)(\.rn)?)\.f32x2" + rest, pair, ptx)
+    return re.sub(r"(?P<operation>(add|sub|fma)(\.rn)?)\.f32\.f16" + rest, mixed, ptx)
+
+
 def optimise(module, target):
-    """PTX of a module in LLVM's language as clang writes it for nvptx64-nvidia-nvcl, unoptimised; or None, and what is wrong."""
+    """PTX of a module in LLVM's language as clang writes it for nvptx64-nvidia-nvcl, unoptimised; or None, and what is wrong.
+
+    `target`: sm_90 or sm_90a, the second where warps multiply together.
+    """
     module = re.sub(r"^target triple = .*", 'target triple = "nvptx64-nvidia-cuda"', module, flags=re.M)
     module = re.sub(r"^target datalayout = .*", f'target datalayout = "{LAYOUT}"', module, flags=re.M)
     data = (module + "\n!nvvmir.version = !{!99999}\n!99999 = !{i32 2, i32 0, i32 3, i32 2}\n").encode()
@@ -53,7 +80,7 @@ def optimise(module, target):
         if nvvm.nvvmAddModuleToProgram(program, data, ctypes.c_size_t(len(data)), b"program") or nvvm.nvvmCompileProgram(program, 1, options):
             return None, text(program, nvvm.nvvmGetProgramLogSize, nvvm.nvvmGetProgramLog).strip()[:2000]
         made = text(program, nvvm.nvvmGetCompiledResultSize, nvvm.nvvmGetCompiledResult)
-        return made.replace(f".target {ARCHITECTURE}", f".target {target}"), None
+        return for_hopper(made.replace(f".target {ARCHITECTURE}", f".target {target}")), None
     finally:
         nvvm.nvvmDestroyProgram(ctypes.byref(program))
 

@@ -14,7 +14,8 @@
 // WARPGROUP: the four warps multiply together (matrix_warpgroup.clh): each has sixteen of 64 channels, all have the tile's pixels, of
 // COLUMNS columns x N_TILES rows a product, M_TILES such side by side. A pixel's words lie by fours in local memory, so that pixels are
 // B's columns as they are staged, and a tap's are those from another address: nothing is loaded from there. What weights the next
-// taps want is on its way while products go on.
+// taps want is on its way while products go on. Of two parts, a tap's products are summed from zero and then added outside, as
+// MATRIX_ADD does.
 //
 // Sums stay in registers over all input channels, each element of y is written once.
 //
@@ -25,7 +26,7 @@
 //
 // Macros: those of conv2d_gpu.clh and matrix.clh; M_TILES, N_TILES, WARPS_O, WARPS_X; ON_THE_WAY; AHEAD 0 or 1; PLANE words of a
 // plane of the patch; STORE_DEPTH as in conv2d.cl; Y_STORED as in conv2d_gpu.cl.
-// packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column], with WARPGROUP [step][word / 4][row][column][word % 4]; and with
+// packed: conv2d_matrix_pack.cl's; patch: [step][part][word][row][column], with WARPGROUP [step][part][word / 4][row][column][word % 4]; and with
 // AHEAD [word of the item's][number][place][tensor][item] behind it.
 // LINT: -DX1_MODE=2 -DELEMENT=1
 // LINT: -DX0_MODE=10 -DX1_MODE=8 -DY_STORED=1
@@ -43,6 +44,8 @@
 // LINT: -DMATRIX=3 -DX1_MODE=2 -DN_TILES=2 -DPARTS=2 -target spir64
 // LINT: -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX0_MODE=4
 // LINT: -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX1_MODE=2 -DELEMENT=1 -DAHEAD=1 -DY_STORED=2
+// LINT: -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX1_MODE=2 -DELEMENT=1 -DPARTS=2
+// LINT: -DMATRIX=1 -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX0_MODE=4 -DPARTS=2 -target nvptx64
 // LINT: -DMATRIX=1 -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DX0_MODE=28 -DAHEAD=1 -target nvptx64
 // LINT: -DMATRIX=1 -DWARPGROUP=1 -DWARPS_O=4 -DWARPS_X=1 -DN_TILES=16 -DELEMENT=1 -target nvptx64
 #ifndef M_TILES
@@ -72,8 +75,8 @@
 
 // What a warp's M_TILES fragments of a row are of: sixteens of channels, or of a warpgroup's columns.
 #if WARPGROUP
-#if PARTS != 1 || WARPS_O != 4
-#error "a warpgroup has four sixteens of channels, and operands of one part"
+#if WARPS_O != 4
+#error "a warpgroup has four sixteens of channels"
 #endif
 #define O_TILES 1
 #define X_TILES M_TILES
@@ -121,6 +124,12 @@
 #else
 #define ROWS_TOGETHER UNROLL
 #endif
+// The same of a warpgroup's taps: unrolled, addresses far apart take registers of their own.
+#if PARTS == 2 && DILATION > 2
+#define TURNS_TOGETHER 1
+#else
+#define TURNS_TOGETHER UNROLL
+#endif
 // Tensors of an element that is copied: its view's second is one.
 #define TENSORS (view_needs_aux(X0_MODE) || (X1_MODE >= 0 && view_needs_aux(X1_MODE)) ? 2 : 1)
 #define COPIED(word, v, place) (copied + ((OWN_WORD(word) * VALUES + (v)) * PLACES + (place)) * TENSORS * MATRIX_ITEMS)
@@ -149,10 +158,18 @@ INLINE void find_places(int *places, int first, int y_begin, int x_begin, int ta
 }
 
 #if WARPGROUP
-// An item's fragments of the weights of a column of taps, or of one tap.
+// Taps of a column of them whose products are begun together: all, or where they are summed apart from the rest one.
+#define TAPS_TOGETHER (PARTS == 2 ? 1 : WINDOW)
+#define TAP_TURNS (WINDOW * WINDOW / TAPS_TOGETHER)
+#define TURN_COLUMN(turn) ((turn) * TAPS_TOGETHER / WINDOW)
+#define TURN_ROW(turn) ((turn) * TAPS_TOGETHER - TURN_COLUMN(turn) * WINDOW)
+
+// An item's fragments of their weights: [tap][part].
 INLINE void load_taps(matrix_a *to, const __global matrix_a *from) {
 #pragma unroll
-  for (int a = 0; a < WINDOW; a++) to[a] = from[a * K * MATRIX_LANES];
+  for (int a = 0; a < TAPS_TOGETHER; a++)
+#pragma unroll
+    for (int part = 0; part < PARTS; part++) to[a * PARTS + part] = from[(a * K * PARTS + part) * MATRIX_LANES];
 }
 #endif
 
@@ -253,11 +270,13 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
           int e = place_first + (k_begin + k) * PLACE_ITEMS;
           if (e >= PATCH_H * PATCH_W) continue;
 #if WARPGROUP
-          __local uint *to = patch + ((w >> 2) * PLANE + e) * 4 + (w & 3);
+          __local uint *to = patch + (((w >> 3) * PARTS * 2 + (w >> 2 & 1)) * PLANE + e) * 4 + (w & 3);
 #if VALUES == 1
           *(__local uint4 *)to = (uint4)(words[0].s0, words[1].s0, words[2].s0, words[3].s0);
+          if (PARTS == 2) *(__local uint4 *)(to + 8 * PLANE) = (uint4)(words[0].s1, words[1].s1, words[2].s1, words[3].s1);
 #else
           *(__local uint2 *)to = (uint2)(words[0].s0, words[1].s0);
+          if (PARTS == 2) *(__local uint2 *)(to + 8 * PLANE) = (uint2)(words[0].s1, words[1].s1);
 #endif
 #else
 #pragma unroll UNROLL
@@ -271,9 +290,9 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
       }
     }
 #if WARPGROUP
-    // Products are begun a column of taps at a time: the first one's weights.
-    matrix_a taps[WINDOW];
-    if (s_count > 0) load_taps(taps, from + (ulong)(s_begin * TAPS + tap) * MATRIX_LANES);
+    // The first taps' weights.
+    matrix_a taps[TAPS_TOGETHER * PARTS];
+    if (s_count > 0) load_taps(taps, from + (ulong)(s_begin * TAPS + tap) * PARTS * MATRIX_LANES);
     MATRIX_GROUP_STAGED()
 #endif
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -299,31 +318,50 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
     ulong pixels = MATRIX_DESCRIPTOR(patch, 0, PLANE * 16, PATCH_W * 16);
 #pragma unroll 1
     for (int s = 0; s < s_count; s++) {
-#pragma unroll UNROLL
-      for (int b = 0; b < WINDOW; b++) {
+#pragma unroll TURNS_TOGETHER
+      for (int turn = 0; turn < TAP_TURNS; turn++) {
+        int b = TURN_COLUMN(turn);
+#if PARTS == 2
+        matrix_c products[M_TILES][N_TILES];
+#pragma unroll
+        for (int m = 0; m < M_TILES; m++)
+#pragma unroll
+          for (int i = 0; i < N_TILES; i++) products[m][i] = (matrix_c)0.0f;
+#else
+#define products sums
+#endif
         MATRIX_GROUP_BEGIN()
 #pragma unroll UNROLL
-        for (int a = 0; a < WINDOW; a++)
+        for (int a = 0; a < TAPS_TOGETHER; a++)
 #pragma unroll UNROLL
           for (int m = 0; m < M_TILES; m++) {
-            int at = 2 * s * PLANE + a * DILATION * PATCH_W + b * DILATION + M_COLUMN(m);
-            MATRIX_ADD_GROUP(sums[m], taps[a], pixels + at, patch)
+            int at = 2 * PARTS * s * PLANE + (TURN_ROW(turn) + a) * DILATION * PATCH_W + b * DILATION + M_COLUMN(m);
+#if PARTS == 2
+            MATRIX_ADD_GROUP(0, products[m], taps[1], pixels + at, patch)
+            MATRIX_ADD_GROUP(1, products[m], taps[0], pixels + at + 2 * PLANE, patch)
+#endif
+            MATRIX_ADD_GROUP(1, products[m], taps[a], pixels + at, patch)
           }
         MATRIX_GROUP_END()
-        // The next column's weights; behind the last those of the stage's last step once more.
-        int next_s = b + 1 < WINDOW ? s : min(s + 1, s_count - 1), next_b = b + 1 < WINDOW ? b + 1 : 0;
-        matrix_a next[WINDOW];
-        load_taps(next, from + (ulong)((s_begin + next_s) * TAPS + tap + next_b) * MATRIX_LANES);
+        // The next taps' weights; behind the last those of the stage's last step once more.
+        int next_s = turn + 1 < TAP_TURNS ? s : min(s + 1, s_count - 1), next_turn = turn + 1 < TAP_TURNS ? turn + 1 : 0;
+        int next_tap = tap + TURN_ROW(next_turn) * K + TURN_COLUMN(next_turn);
+        matrix_a next[TAPS_TOGETHER * PARTS];
+        load_taps(next, from + (ulong)((s_begin + next_s) * TAPS + next_tap) * PARTS * MATRIX_LANES);
         MATRIX_GROUP_WAIT()
 #pragma unroll
-        for (int a = 0; a < WINDOW; a++) {
+        for (int a = 0; a < TAPS_TOGETHER * PARTS; a++) {
           MATRIX_KEEP_A(taps[a])
           taps[a] = next[a];
         }
 #pragma unroll
         for (int m = 0; m < M_TILES; m++)
 #pragma unroll
-          for (int i = 0; i < N_TILES; i++) MATRIX_KEEP_SUM(sums[m][i])
+          for (int i = 0; i < N_TILES; i++) {
+            MATRIX_KEEP_SUM(products[m][i])
+            if (PARTS == 2) sums[m][i] += products[m][i];
+          }
+#undef products
       }
     }
 #else

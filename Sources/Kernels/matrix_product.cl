@@ -17,6 +17,8 @@
 // LINT: -DWARPGROUP=1
 // LINT: -DMATRIX=1 -DWARPGROUP=1 -target nvptx64
 // LINT: -DMATRIX=1 -DWARPGROUP=1 -DELEMENT=1 -target nvptx64
+// LINT: -DMATRIX=1 -DWARPGROUP=1 -DPARTS=2 -target nvptx64
+// LINT: -DWARPGROUP=1 -DELEMENT=1 -DPARTS=2
 #define N_TILES 8
 #include "matrix.clh"
 #ifndef AHEAD
@@ -40,7 +42,7 @@ __kernel void matrix_product_probe(__global float *restrict y, const __global fl
 #if WARPGROUP
   // Columns from one eight of them to the next, before the first, and from four words to the next.
   const int apart = 10, before = 3, plane = 8 * 10 + 7;
-  __local uint4 patch_fours[2 * 87];
+  __local uint4 patch_fours[PARTS * 2 * 87];
   __local uint *patch = (__local uint *)patch_fours;
   matrix_c group_sums[N_TILES];
 #pragma unroll
@@ -48,27 +50,48 @@ __kernel void matrix_product_probe(__global float *restrict y, const __global fl
   for (int step = 0; step < k; step += MATRIX_K) {
     // Of all four words of 64 columns, which are b's sixteen four times over, an item has those of one.
     int half_step = item / 64, j = (item & 63) / 8, i = item & 7;
-    uint words[4];
+    uint2 words[4];
     for (int w = 0; w < 4; w++) {
       const __global float *from = b + (step + (4 * half_step + w) * VALUES) * 16 + 8 * (j & 1) + i;
-      words[w] = to_words(from[0], from[(VALUES - 1) * 16]).s0;
+      words[w] = to_words(from[0], from[(VALUES - 1) * 16]);
     }
-    patch_fours[half_step * plane + before + j * apart + i] = (uint4)(words[0], words[1], words[2], words[3]);
+    __local uint4 *to = patch_fours + half_step * plane + before + j * apart + i;
+    to[0] = (uint4)(words[0].s0, words[1].s0, words[2].s0, words[3].s0);
+    if (PARTS == 2) to[2 * plane] = (uint4)(words[0].s1, words[1].s1, words[2].s1, words[3].s1);
     MATRIX_GROUP_STAGED()
     barrier(CLK_LOCAL_MEM_FENCE);
-    uint a_words[A_COUNT];
+    uint a_words[PARTS][A_COUNT];
     for (int r = 0; r < A_COUNT; r++) {
       const __global float *from = a + A_ROW(lane, r) * k + step + A_WORD(lane, r) * VALUES;
-      a_words[r] = to_words(from[0], from[VALUES - 1]).s0;
+      uint2 both = to_words(from[0], from[VALUES - 1]);
+      a_words[0][r] = both.s0;
+      if (PARTS == 2) a_words[PARTS - 1][r] = both.s1;
     }
-    matrix_a a_held = A_OF(a_words);
+    matrix_a a_held[PARTS];
+    for (int part = 0; part < PARTS; part++) a_held[part] = A_OF(a_words[part]);
+    ulong columns = MATRIX_DESCRIPTOR(patch, before * 16, plane * 16, apart * 16);
+#if PARTS == 2
+    matrix_c products[N_TILES];
+#pragma unroll
+    for (int c = 0; c < N_TILES; c++) products[c] = (matrix_c)0.0f;
+#else
+#define products group_sums
+#endif
     MATRIX_GROUP_BEGIN()
-    MATRIX_ADD_GROUP(group_sums, a_held, MATRIX_DESCRIPTOR(patch, before * 16, plane * 16, apart * 16), patch)
+#if PARTS == 2
+    MATRIX_ADD_GROUP(0, products, a_held[1], columns, patch)
+    MATRIX_ADD_GROUP(1, products, a_held[0], columns + 2 * plane, patch)
+#endif
+    MATRIX_ADD_GROUP(1, products, a_held[0], columns, patch)
     MATRIX_GROUP_END()
     MATRIX_GROUP_WAIT()
-    MATRIX_KEEP_A(a_held)
+    for (int part = 0; part < PARTS; part++) MATRIX_KEEP_A(a_held[part])
 #pragma unroll
-    for (int c = 0; c < N_TILES; c++) MATRIX_KEEP_SUM(group_sums[c])
+    for (int c = 0; c < N_TILES; c++) {
+      MATRIX_KEEP_SUM(products[c])
+      if (PARTS == 2) group_sums[c] += products[c];
+    }
+#undef products
     // Everyone has read the step's.
     barrier(CLK_LOCAL_MEM_FENCE);
   }

@@ -27,8 +27,8 @@ import Testing
   }
 
   /// Those that four warps compute together, 64 channels at a time: short cases with and without halo, dilated, of two sources, stored by
-  /// depth, and in 16 bits.
-  @Test(arguments: [Precision.tf32, .bf16]) func convolutionsAsOfWarpgroups(_ precision: Precision) throws {
+  /// depth, and in 16 bits; of two parts too.
+  @Test(arguments: [Precision.fp32, .tf32, .bf16]) func convolutionsAsOfWarpgroups(_ precision: Precision) throws {
     let device = try #require(OpenCLDevice.all().first, "no OpenCL device was found")
     let backend = try OpenCLBackend(device, as: .warpgroupEmulated, precision: precision)
     #expect(backend.traits.arithmetic == precision)

@@ -35,7 +35,7 @@ public enum MatrixUnits: Int, CaseIterable, Sendable {
   case intel = 3
   /// AMD's `wmma` (RDNA 3), the same: for bf16 alone.
   case amdWMMA = 4
-  /// NVIDIA's `wgmma` beside `mma.sync`, the same: for convolutions to many channels, with operands of one part.
+  /// NVIDIA's `wgmma` beside `mma.sync`, the same: for convolutions to many channels.
   case nvidiaWarpgroup = 5
   case nvidiaEmulated = 11
   case amdEmulated = 12
@@ -82,8 +82,8 @@ struct MatrixForm: Sendable {
     self.moves = moves && parts == 1 && units.layout == MatrixUnits.nvidia.layout
   }
 
-  /// Whether four units can multiply together. Of two parts, products are added up from zero outside, which takes twice the registers.
-  var multipliesTogether: Bool { units.hasWarpgroups && parts == 1 }
+  /// Whether four units can multiply together.
+  var multipliesTogether: Bool { units.hasWarpgroups }
 
   /// Work-items that share a fragment, and pixels (or input channels) of one.
   var lanes: Int { [32, 64, 16, 32][units.layout - 1] }

@@ -235,7 +235,10 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("PLANE * 16, PATCH_W * 16)", "PLANE * 16, TILE_W * 16)")),
     Mutation(
       "a column's weights for the next", in: "conv2d_matrix.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
-      as: .warpgroupEmulated, precision: .bf16, ("b + 1 < WINDOW ? b + 1 : 0;", "b;")),
+      as: .warpgroupEmulated, precision: .bf16, ("turn + 1 < TAP_TURNS ? turn + 1 : 0;", "turn;")),
+    Mutation(
+      "a warpgroup's second parts the first's", in: "conv2d_matrix.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
+      as: .warpgroupEmulated, precision: .fp32, ("taps[0], pixels + at + 2 * PLANE,", "taps[0], pixels + at,")),
     Mutation(
       "the second of two pairs over the first", in: "conv2d_matrix.cl", caughtBy: "convolution/n1_c33_o32_h9_w35_k3_d1_seed1",
       as: .warpgroupEmulated, precision: .bf16, ("* PLANE + e) * 4 + (w & 3);", "* PLANE + e) * 4 + (w & 1);")),

@@ -46,7 +46,8 @@ struct MatrixTile {
     isTogether = form.multipliesTogether && tiles[ifPresent: .matrixWarpgroup] == 1 && outChannels > 32
     if isTogether {
       (channelWarps, self.tiles, columnWarps) = (4, 2, 1)
-      rows = tiles[.matrixRows] >= 16 ? 16 : 8
+      // Of two parts, products are summed from zero outside, which takes as many registers again.
+      rows = tiles[.matrixRows] >= 16 && form.parts == 1 ? 16 : 8
     } else {
       // With two parts the patch of a wide tile and its fragments want more registers than there are.
       channelWarps = wide > 64 ? 4 : wide > (form.parts == 2 ? 16 : 32) ? 2 : 1
