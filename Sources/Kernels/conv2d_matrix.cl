@@ -330,6 +330,12 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
 #else
 #define products sums
 #endif
+#pragma unroll
+        for (int a = 0; a < TAPS_TOGETHER * PARTS; a++) MATRIX_KEEP_A(taps[a])
+#pragma unroll
+        for (int m = 0; m < M_TILES; m++)
+#pragma unroll
+          for (int i = 0; i < N_TILES; i++) MATRIX_KEEP_SUM(products[m][i])
         MATRIX_GROUP_BEGIN()
 #pragma unroll UNROLL
         for (int a = 0; a < TAPS_TOGETHER; a++)
