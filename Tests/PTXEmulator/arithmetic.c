@@ -9,6 +9,11 @@ static uint32_t to_bf16(float value) {
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
+// Ties away from zero. What the lower bits are is left open: not zero here.
+static uint32_t to_tf32(float value) {
+  return isnan(value) ? 0x7fffffff : ((as_u(value) + 0x1000) & 0xffffe000) | 0xa55;
+}
+
 static float half_to_float(uint16_t bits) {
   _Float16 value;
   memcpy(&value, &bits, 2);
@@ -324,7 +329,7 @@ static bool integer(Group *g, Warp *w, uint32_t m, const Instruction *i) {
     return true;
   case O_NEG:
     if (type_bytes(i->type) == 8) EACH(U64(0)[l] = 0 - U64(1)[l]);
-    else EACH(U32(0)[l] = 0 - U32(1)[l]);
+    else EACH(U32(0)[l] = (0 - U32(1)[l]) & (type_bytes(i->type) == 2 ? 0xffff : ~0u));
     return true;
   case O_BFE: {
     bool wide = type_bytes(i->type) == 8;
@@ -344,7 +349,6 @@ static bool integer(Group *g, Warp *w, uint32_t m, const Instruction *i) {
 }
 
 static bool is_floating(int type) { return type == T_F32 || type == T_F64 || type == T_F16 || type == T_F32X2; }
-
 
 bool arithmetic(Group *g, Warp *w, uint32_t m, const Instruction *i) {
   switch (i->operation) {
@@ -385,21 +389,17 @@ bool arithmetic(Group *g, Warp *w, uint32_t m, const Instruction *i) {
   case O_AND: case O_OR: case O_XOR: case O_NOT: return logic(g, w, m, i);
   case O_SHL: case O_SHR: return shift(g, w, m, i);
   case O_CVT:
-    if (i->compare == 1) {
-      // What the lower bits are is left open: not zero here.
-      EACH(U32(0)[l] = ((U32(1)[l] + 0x1000u) & 0xffffe000u) | 0xa55u);
-    } else if (i->compare == 2) {
-      EACH(U32(0)[l] = to_bf16(F32(1)[l]) << 16 | to_bf16(F32(2)[l]));
-    } else {
-      for (int l = 0; l < LANES; l++) {
-        if (!(m >> l & 1)) continue;
-        uint64_t to, from = i->vector & 2 ? U64(1)[l] : U32(1)[l];
-        if (!convert(i, from, &to)) return unknown(g, w, i);
-        if (i->vector & 1) U64(0)[l] = to;
-        else U32(0)[l] = (uint32_t)to;
-      }
+    for (int l = 0; l < LANES; l++) {
+      if (!(m >> l & 1)) continue;
+      uint64_t to, from = i->wide & 2 ? U64(1)[l] : U32(1)[l];
+      if (!convert(i, from, &to)) return unknown(g, w, i);
+      if (i->wide & 1) U64(0)[l] = to;
+      else U32(0)[l] = (uint32_t)to;
     }
     return true;
+  case O_TO_TF32: EACH(U32(0)[l] = to_tf32(F32(1)[l])); return true;
+  // The first operand in the upper half.
+  case O_TO_BF16: EACH(U32(0)[l] = to_bf16(F32(1)[l]) << 16 | to_bf16(F32(2)[l])); return true;
   case O_COPYSIGN:
     // The sign is the first operand's.
     if (i->type != T_F32) return unknown(g, w, i);

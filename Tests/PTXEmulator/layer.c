@@ -32,7 +32,6 @@ typedef struct {
   char *source, *options, *log, *ptx;
   cl_build_status status;
   Module *module;
-  cl_context context;
 } Program;
 
 enum { MOST_PARAMETERS = 64 };
@@ -97,8 +96,9 @@ static cl_int CL_API_CALL get_device_info(cl_device_id d, cl_device_info what, s
 // --- Programs ---
 
 static cl_program CL_API_CALL create_with_source(cl_context c, cl_uint count, const char **strings, const size_t *lengths, cl_int *status) {
+  (void)c;
   Program *p = calloc(1, sizeof *p);
-  p->references = 1, p->status = CL_BUILD_NONE, p->log = strdup(""), p->context = c;
+  p->references = 1, p->status = CL_BUILD_NONE, p->log = strdup("");
   FILE *text;
   size_t size;
   text = open_memstream(&p->source, &size);
@@ -110,13 +110,13 @@ static cl_program CL_API_CALL create_with_source(cl_context c, cl_uint count, co
 
 static cl_program CL_API_CALL create_with_binary(
     cl_context c, cl_uint count, const cl_device_id *devices, const size_t *lengths, const unsigned char **binaries, cl_int *each, cl_int *status) {
-  (void)devices;
+  (void)c, (void)devices;
   if (count != 1) {
     if (status) *status = CL_INVALID_VALUE;
     return NULL;
   }
   Program *p = calloc(1, sizeof *p);
-  p->references = 1, p->status = CL_BUILD_NONE, p->log = strdup(""), p->context = c;
+  p->references = 1, p->status = CL_BUILD_NONE, p->log = strdup("");
   p->ptx = strndup((const char *)binaries[0], lengths[0]);
   if (each) each[0] = CL_SUCCESS;
   if (status) *status = CL_SUCCESS;

@@ -110,7 +110,6 @@ static bool warpgroup_product(Group *g, Warp *w, const Instruction *i) {
   return true;
 }
 
-
 // PTX ISA, "ldmatrix", .x4: lanes 8 k to 8 k + 7 name the rows of matrix k; of row r lanes 4 r to 4 r + 3 get a word each.
 static bool load_matrices(Group *g, Warp *w, const Instruction *i) {
   uint32_t got[4][LANES];

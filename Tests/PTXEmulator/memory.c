@@ -95,13 +95,13 @@ static bool load_store(Group *g, Warp *w, uint32_t m, const Instruction *i) {
   if (i->space == S_PARAM) {
     uint64_t value = 0;
     memcpy(&value, g->launch->parameters + i->operands[0], (size_t)each);
-    if (i->from == T_B64) EACH(U64(1)[l] = (uint64_t)integer_of(value, i->type));
+    if (i->wide) EACH(U64(1)[l] = (uint64_t)integer_of(value, i->type));
     else if (each == 8) EACH(U64(1)[l] = value);
     else EACH(U32(1)[l] = (uint32_t)value);
     return true;
   }
   uint64_t addresses[LANES];
-  EACH(addresses[l] = (i->rounding == 1 ? U32(0)[l] : U64(0)[l]) + (uint64_t)i->offset);
+  EACH(addresses[l] = (i->is_short ? U32(0)[l] : U64(0)[l]) + (uint64_t)i->offset);
   if (g->counts && i->space == S_SHARED) count_shared(g, m, i, addresses, bytes);
   if (g->counts && (i->space == S_GLOBAL || i->space == S_CONST)) count_global(g, m, i, addresses, bytes);
   for (int l = 0; l < LANES; l++) {
@@ -127,14 +127,14 @@ static bool load_store(Group *g, Warp *w, uint32_t m, const Instruction *i) {
       uint32_t *word = U32(1 + k) + l;
       uint64_t *wide = U64(1 + k) + l;
       if (!is_load) {
-        memcpy(at, each == 8 || i->from == T_B64 ? (void *)wide : word, (size_t)each);
+        memcpy(at, each == 8 || i->wide ? (void *)wide : word, (size_t)each);
       } else if (each == 8) {
         memcpy(wide, at, 8);
       } else {
         uint32_t value = 0;
         memcpy(&value, at, (size_t)each);
         int64_t extended = integer_of(value, i->type == T_F32 || i->type == T_F16 ? T_B32 : i->type);
-        if (i->from == T_B64) *wide = (uint64_t)extended;
+        if (i->wide) *wide = (uint64_t)extended;
         else *word = (uint32_t)extended;
       }
     }
@@ -172,7 +172,6 @@ static void copies_arrive(Group *g, Warp *w, uint32_t m) {
   }
   w->copy_count = kept;
 }
-
 
 static bool reduce(Group *g, Warp *w, uint32_t m, const Instruction *i) {
   for (int l = 0; l < LANES; l++) {

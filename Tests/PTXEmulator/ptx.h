@@ -9,13 +9,15 @@
 enum { LANES = 32, SHARED_BASE = 1024, SHARED_LIMIT = 227 << 10 };
 
 typedef struct {
-  // Code of the operation, and what it is made on: run.c.
+  // Of operations.h: what it makes, of which type, and of which it converts; how it compares, loads and rounds.
   uint16_t operation;
   uint8_t type, from, compare, vector, space, rounding;
+  // Of loads and stores 1, of conversions a bit for each operand: where registers of 64 bits hold a shorter type. Whether an address has 32 bits.
+  uint8_t wide, is_short;
   // A predicate's register or -1; whether it is negated.
   int16_t guard;
   uint8_t negated;
-  // Of registers: where they begin in a warp's file of 32-bit words, or of a predicate its number; of addresses: the base, then the offset.
+  // Of registers: where they begin in a warp's file of 32-bit words, or of a predicate its number; of addresses: the base.
   int count;
   int32_t *operands;
   int64_t offset;
@@ -23,6 +25,8 @@ typedef struct {
   int line;
 } Instruction;
 
+// What stands for an address: of global or constant memory with its bytes, of the module's shared memory with as many below zero, of a
+// kernel's own with none.
 typedef struct {
   char *name;
   uint64_t value;
@@ -72,7 +76,7 @@ enum { TID, NTID = 3, CTAID = 6, NCTAID = 9, LANE = 12 };
 Module *ptx_read(const char *text, char *problem, size_t size);
 void ptx_free(Module *module);
 
-// Of global memory, not to overlap: where it begins and ends, and what run.c notes of it.
+// Of global memory, not to overlap: where it begins and ends, and what memory.c notes of it.
 typedef struct {
   uintptr_t begin, end;
   struct Touched *touched;
