@@ -49,7 +49,7 @@ void count_shared(Group *g, uint32_t m, const Instruction *i, const uint64_t *ad
   count->least_turns += least;
 }
 
-// A line for each instruction that was made.
+// A line for each instruction that was made: the kernel, the line of its PTX, Count's numbers, the text.
 void count_launch(const Launch *launch, const Count *counts) {
   FILE *file = fopen(launch->counts_to, "a");
   if (!file) return;
@@ -59,8 +59,8 @@ void count_launch(const Launch *launch, const Count *counts) {
     if (!c->warps) continue;
     const char *text = k->code[n].line > 0 ? launch->module->lines[k->code[n].line - 1] : "";
     while (*text == ' ' || *text == '\t') text++;
-    fprintf(file, "%s\t%s\t%d\t%lu\t%lu\t%lu\t%lu\t%lu\t%lu\t%.80s\n", k->name, launch->options ? launch->options : "", k->code[n].line,
-            (long)c->warps, (long)c->items, (long)c->sectors, (long)c->least_sectors, (long)c->turns, (long)c->least_turns, text);
+    fprintf(file, "%s\t%d\t%lu\t%lu\t%lu\t%lu\t%lu\t%lu\t%.80s\n", k->name, k->code[n].line, (long)c->warps,
+            (long)c->items, (long)c->sectors, (long)c->least_sectors, (long)c->turns, (long)c->least_turns, text);
   }
   fclose(file);
 }

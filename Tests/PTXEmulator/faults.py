@@ -76,7 +76,7 @@ class Range(ctypes.Structure):
 class Launch(ctypes.Structure):
     _fields_ = [("kernel", ctypes.c_void_p), ("module", ctypes.c_void_p), ("parameters", ctypes.c_void_p), ("shared_bytes", ctypes.c_int),
                 ("ranges", ctypes.c_void_p), ("range_count", ctypes.c_int), ("groups", ctypes.c_uint * 3), ("items", ctypes.c_uint * 3),
-                ("counts_to", ctypes.c_char_p), ("options", ctypes.c_char_p)]
+                ("counts_to", ctypes.c_char_p)]
 
 
 def said(layer, body, groups):
@@ -94,7 +94,7 @@ def said(layer, body, groups):
     ranges = (Range * 2)(*[(place, place + BYTES, None) for place in places])
     # Module begins with its kernels.
     kernels = ctypes.cast(module, ctypes.POINTER(ctypes.c_void_p))[0]
-    launch = Launch(kernels, module, ctypes.addressof(parameters), SHARED, ctypes.addressof(ranges), 2, (groups, 1, 1), (64, 1, 1), None, None)
+    launch = Launch(kernels, module, ctypes.addressof(parameters), SHARED, ctypes.addressof(ranges), 2, (groups, 1, 1), (64, 1, 1), None)
     return problem.value.decode() if layer.ptx_run(ctypes.byref(launch), problem, 1024) else None
 
 

@@ -394,7 +394,7 @@ static cl_int CL_API_CALL enqueue(
       uintptr_t begin = launch.module->symbols[i].value;
       ranges[range_count++] = (Range){.begin = begin, .end = begin + (uintptr_t)launch.module->symbols[i].bytes};
     }
-  launch.counts_to = getenv("PTX_EMULATOR_COUNTS"), launch.options = k->program->options;
+  launch.counts_to = getenv("PTX_EMULATOR_COUNTS");
   launch.parameters = parameters, launch.ranges = ranges, launch.range_count = ptx_merge(ranges, range_count);
   if (status == CL_SUCCESS && function->shared_bytes + launch.shared_bytes > SHARED_LIMIT) status = CL_OUT_OF_RESOURCES;
   char problem[1024];

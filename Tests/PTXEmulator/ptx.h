@@ -92,8 +92,8 @@ typedef struct {
   Range *ranges;
   int range_count;
   unsigned groups[3], items[3];
-  // Where counts of its instructions are added, a file's path, and what the program was compiled with; NULL: nobody counts.
-  const char *counts_to, *options;
+  // The file that counts of its instructions are added to; NULL: nobody counts.
+  const char *counts_to;
 } Launch;
 
 /// Makes one range of each that overlap; how many are left.
