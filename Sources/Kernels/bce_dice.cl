@@ -1,6 +1,6 @@
 // loss = w * BCE + (1 - w) * (1 - Dice) of logits against a target, and its gradient; see BCEDiceLoss in the engine.
-// bce_dice_partial: one run of pixels (lanes.clh): (BCE terms, p*t, p, t). bce_dice_total: one run over the runs' sums,
-// compensated. bce_dice_backward: one run of pixels.
+// bce_dice_partial: one run of pixels (lanes.clh): (BCE terms, p*t, p*(1-t) + (1-p)*t, p + t). bce_dice_total: one run over
+// the runs' sums, compensated. 1 - Dice is the third of them over the fourth: all terms of one sign, so that the last per mille are not lost. bce_dice_backward: one run of pixels.
 // LINT:
 // LINT: -DLANES=256 -DWIDTH=4
 #include "lanes.clh"
@@ -21,20 +21,20 @@ GROUP __kernel void bce_dice_partial(__global float *restrict partial, const __g
                                      float pos_weight) {
   GROUP_MEMORY
   int run = RUN, i = run * run_length, end = i + min(run_length, count - i);
-  floats bces = (floats)0.0f, overlaps = (floats)0.0f, predictions = (floats)0.0f, positives = (floats)0.0f;
+  floats bces = (floats)0.0f, overlaps = (floats)0.0f, misses = (floats)0.0f, areas = (floats)0.0f;
   for (; end - i >= SPAN; i += SPAN) {
     floats x = load(logits + i + LANE), t = load(target + i + LANE), p = sigmoid_floats(x);
     // (1-t) x + weight * max(-x, 0), sorted by sign: terms of one sign, so that a confident pixel's tiny loss survives.
     bces += (1.0f + (pos_weight - 1.0f) * t) * log1p(exp(-fabs(x))) +
             select(-pos_weight * t * x, (1.0f - t) * x, isgreaterequal(x, (floats)0.0f));
-    overlaps += p * t, predictions += p, positives += t;
+    overlaps += p * t, misses += p * (1.0f - t) + sigmoid_floats(-x) * t, areas += p + t;
   }
-  float4 sums = (float4)(SUM(bces), SUM(overlaps), SUM(predictions), SUM(positives));
+  float4 sums = (float4)(SUM(bces), SUM(overlaps), SUM(misses), SUM(areas));
   for (i += LANE; i < end; i += LANES) {
     float x = logits[i], t = target[i], p = sigmoid_float(x);
     float bce = (1.0f + (pos_weight - 1.0f) * t) * log1p(exp(-fabs(x))) +
                 (x >= 0.0f ? (1.0f - t) * x : -pos_weight * t * x);
-    sums += (float4)(bce, p * t, p, t);
+    sums += (float4)(bce, p * t, p * (1.0f - t) + sigmoid_float(-x) * t, p + t);
   }
   GROUP_SUM4(sums)
   if (LANE == 0) vstore4(sums, run, partial);
@@ -53,8 +53,8 @@ GROUP __kernel void bce_dice_total(__global float *restrict loss, __global float
   GROUP_SUM4(sums)
   if (LANE > 0) return;
   float bce = sums.x / count;
-  float over = 2.0f * sums.y + smooth, under = sums.z + sums.w + smooth, dice = over / under;
-  loss[0] = bce_weight * bce + (1.0f - bce_weight) * (1.0f - dice);
+  float over = 2.0f * sums.y + smooth, under = sums.w + smooth, dice = over / under;
+  loss[0] = bce_weight * bce + (1.0f - bce_weight) * sums.z / under;
   loss[1] = bce, loss[2] = dice, loss[3] = 0.0f;
   coefficients[0] = (1.0f - bce_weight) * -2.0f / under;
   coefficients[1] = (1.0f - bce_weight) * dice / under;

@@ -114,7 +114,7 @@ INLINE float sigmoid(float x) {
 }
 
 void vm_bce_dice_sums(const float *logits, const float *target, int64_t count, float pos_weight, double sums[4]) {
-  double bce = 0, overlap = 0, predicted = 0, positive = 0;
+  double bce = 0, overlap = 0, missed = 0, area = 0;
   for (int64_t i = 0; i < count; i++) {
     float x = logits[i], t = target[i];
     float weight = 1.0f + (pos_weight - 1.0f) * t;
@@ -122,10 +122,10 @@ void vm_bce_dice_sums(const float *logits, const float *target, int64_t count, f
     bce += (double)(weight * softplus_tail(x) + (x >= 0.0f ? (1.0f - t) * x : -pos_weight * t * x));
     float p = sigmoid(x);
     overlap += (double)(p * t);
-    predicted += (double)p;
-    positive += (double)t;
+    missed += (double)(p * (1.0f - t) + sigmoid(-x) * t);
+    area += (double)p + (double)t;
   }
-  sums[0] += bce, sums[1] += overlap, sums[2] += predicted, sums[3] += positive;
+  sums[0] += bce, sums[1] += overlap, sums[2] += missed, sums[3] += area;
 }
 
 void vm_bce_dice_gradient(float *d, const float *logits, const float *target, int64_t count, float pos_weight,

@@ -76,7 +76,7 @@ double vm_sum_squares(const float *x, int64_t count);
 /// y[2*j] = even[j], y[2*j + 1] = odd[j], both plus bias.
 void vm_interleave(float *y, const float *even, const float *odd, float bias, int64_t count);
 
-/// Adds the BCE terms (stable form, positive weight inside), p*t, p and t over a range.
+/// Adds the BCE terms (stable form, positive weight inside), p*t, p*(1-t) + (1-p)*t, and p + t over a range.
 void vm_bce_dice_sums(const float *logits, const float *target, int64_t count, float pos_weight, double sums[4]);
 /// d[i] = bce_scale * dBCE/dlogit + p(1-p) * (dice_target * t + dice_constant).
 void vm_bce_dice_gradient(float *d, const float *logits, const float *target, int64_t count, float pos_weight,

@@ -16,7 +16,12 @@ public enum GoldenNetwork {
         bceWeight: Float(attributes.bceWeight), positiveWeight: Float(attributes.posWeight),
         smooth: Float(attributes.diceSmooth)))
     for entry in session.layout.entries {
-      try session.state.write(try golden.tensor("init." + entry.name).floats, to: entry.slab, offset: entry.offset)
+      let initial = try golden.tensor("init." + entry.name)
+      guard initial.shape == entry.dimensions else {
+        throw GoldenError.content(
+          path: golden.path, reason: "init.\(entry.name) has the shape \(initial.shape); it should be \(entry.dimensions)")
+      }
+      try session.state.write(initial.floats, to: entry.slab, offset: entry.offset)
     }
     var comparisons: [TensorComparison] = []
     let rate = try golden.number("lr")

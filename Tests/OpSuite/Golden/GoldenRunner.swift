@@ -30,10 +30,12 @@ public struct GoldenRunner {
     var result = Result(name: golden.name, operation: golden.operation, device: backend.name)
     let start = monotonicSeconds()
     do {
+      try golden.validate()
       if golden.operation == "variable_unet_training" {
         result.comparisons = try GoldenNetwork.run(golden, on: backend)
         let missing = Set(golden.expectedNames).subtracting(result.comparisons.map(\.name)).sorted()
         if !missing.isEmpty { result.problems.append("not computed: \(missing)") }
+        note(&result, backend)
         result.elapsedSeconds = monotonicSeconds() - start
         return result
       }
@@ -45,11 +47,20 @@ public struct GoldenRunner {
         }
         result.comparisons.append(try golden.compare(name, tensor))
       }
+      note(&result, backend)
     } catch {
       result.problems.append("\(error)")
     }
     result.elapsedSeconds = monotonicSeconds() - start
     return result
+  }
+
+  /// A file's tolerance is fp32's.
+  private func note(_ result: inout Result, _ backend: any Backend) {
+    let arithmetic = backend.traits.arithmetic
+    guard arithmetic != .fp32, !result.comparisons.allSatisfy(\.passed) else { return }
+    result.problems.append(
+      "its tolerance is for fp32, and the device computes in \(arithmetic.rawValue): check it with --precision fp32")
   }
 
   private func results(

@@ -4,7 +4,8 @@ import VectorMath
 ///
 /// BCE is the mean over all pixels of the binary cross-entropy of σ(logit), in its stable form, the positive term times
 /// `positiveWeight`. Dice = (2·Σpt + s) / (Σp + Σt + s) over the whole batch at once. The smooth term s protects masks that
-/// are empty and predicted empty; against sums in the millions 1e-6 vanishes in fp32.
+/// are empty and predicted empty; against sums in the millions 1e-6 vanishes in fp32. 1 − Dice is computed as Σ(p(1 − t) + (1 − p)t) over
+/// the same denominator: a nearly perfect prediction's would be lost in the difference.
 ///
 /// - Inputs: logits, target, both (N, 1, H, W). Results: loss (4): loss, BCE, Dice, 0; coefficients (4) for the gradient.
 /// - Gradient: of the loss with respect to the logits. A loss is where differentiation starts: its own gradient is 1.
@@ -55,19 +56,19 @@ public struct BCEDiceLoss: Operation {
         vm_bce_dice_sums(
           logits + range.lowerBound, target + range.lowerBound, Int64(range.count), positiveWeight, sums + 4 * part)
       }
-      var total = (bce: 0.0, overlap: 0.0, predicted: 0.0, positive: 0.0)
+      var total = (bce: 0.0, overlap: 0.0, missed: 0.0, area: 0.0)
       for part in 0..<context.threads {
         total.bce += sums[4 * part]
         total.overlap += sums[4 * part + 1]
-        total.predicted += sums[4 * part + 2]
-        total.positive += sums[4 * part + 3]
+        total.missed += sums[4 * part + 2]
+        total.area += sums[4 * part + 3]
       }
       let bce = total.bce / Double(count)
       let over = 2 * total.overlap + Double(smooth)
-      let under = total.predicted + total.positive + Double(smooth)
+      let under = total.area + Double(smooth)
       let dice = over / under
       let (result, coefficients) = (context.targets[0], context.targets[1])
-      result[0] = Float(Double(bceWeight) * bce + (1 - Double(bceWeight)) * (1 - dice))
+      result[0] = Float(Double(bceWeight) * bce + (1 - Double(bceWeight)) * total.missed / under)
       result[1] = Float(bce)
       result[2] = Float(dice)
       result[3] = 0
