@@ -28,7 +28,7 @@ check-bundle: bundle ## Unpack the bundle into an empty root and train there
 	@Scripts/check-bundle
 
 format: ## Format the Swift sources in place
-	swift format --in-place --parallel --recursive Package.swift Sources Tests
+	swift format --in-place --parallel --recursive Package.swift Sources Tests benchmarks/Sources
 
 clean: ## Delete build products and out/demo
 	rm -rf .build .build-test .build-bundle dist out/demo

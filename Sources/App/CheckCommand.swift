@@ -127,6 +127,18 @@ struct CheckCommand: ParsableCommand {
     return chosen
   }
 
+  /// Cases whose programs are compiled at a time.
+  private static let casesAhead = 32
+
+  /// Has the programs of some cases compiled; a case that fails says why by itself.
+  private func compileAhead(_ jobs: some Sequence<Job>, on backend: any Backend) {
+    guard let backend = backend as? OpenCLBackend else { return }
+    let graphs = jobs.compactMap { job in
+      if case .catalogue(let opCase) = job { try? opCase.graph() } else { nil }
+    }
+    try? backend.compileAhead(graphs)
+  }
+
   // MARK: Where to run it
 
   /// A device to check, or why it can't be opened.
@@ -187,6 +199,7 @@ struct CheckCommand: ParsableCommand {
             problems: ["\(seconds) seconds left no time"]))
         continue
       }
+      if index % Self.casesAhead == 0 { compileAhead(jobs[index...].prefix(Self.casesAhead), on: backend) }
       if verbose { printError("begin \(job.name)") }
       let entry = job.run(on: backend)
       report.add(entry)

@@ -20,11 +20,12 @@ struct Root: ParsableCommand {
       ReportCommand.self,
       PatchCommand.self, SegmentCommand.self, DataCommand.self, BenchCommand.self, CheckCommand.self, DoctorCommand.self,
       TuneCommand.self,
-      NodeReportCommand.self,
+      NodeReportCommand.self, CompileProgramsCommand.self,
     ])
 
   static func main() {
     BLASRestart.ifNeeded()
+    CompileProgramsCommand.offer()
     main(nil)
   }
 }

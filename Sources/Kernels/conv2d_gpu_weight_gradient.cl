@@ -4,8 +4,8 @@
 //   and a slice of all tiles. It stages dz and the patch of x of a tile of TILE_H x TILE_W pixels, through their views; an
 //   item keeps the sums of ITEM_O output channels x ITEM_C input channels x the window's taps in registers, over all of
 //   its slice. partial is [slice][output channel][input channel][tap].
-// conv2d_gpu_reduce: dw[i] = the sum over slices, in their order, of partial[slice][i]; accumulate 1 adds to dw. One
-//   work-item an element. No atomics.
+// conv2d_gpu_reduce: dw[i] = the sum over slices, in a fixed order, of partial[slice][i]; accumulate 1 adds to dw. A group takes
+//   16 elements, and 16 items one of them: a convolution of few weights has thousands of slices. No atomics.
 //
 // Items side by side hold different input channels and share dz; an odd X_PLANE puts their inputs in as many banks of local
 // memory. dz is staged with channels innermost, so that an item loads its own as vectors.
@@ -207,11 +207,17 @@ __kernel void conv2d_gpu_weight_gradient(
   }
 }
 
+__attribute__((reqd_work_group_size(256, 1, 1)))
 __kernel void conv2d_gpu_reduce(__global float *restrict dw, const __global float *restrict partial, int first,
                                 int count, int slices, int accumulate) {
-  int i = get_global_id(0);
-  if (i >= count) return;
+  __local float sums[256];
+  int item = get_local_id(0), i = get_group_id(0) * 16 + (item & 15), from = item >> 4;
   float sum = 0.0f;
-  for (int s = 0; s < slices; s++) sum += partial[(ulong)s * count + i];
+  if (i < count)
+    for (int s = from; s < slices; s += 16) sum += partial[(ulong)s * count + i];
+  sums[item] = sum;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  if (from > 0 || i >= count) return;
+  for (int k = 1; k < 16; k++) sum += sums[16 * k + item];
   dw[first + i] = accumulate ? dw[first + i] + sum : sum;
 }

@@ -159,10 +159,10 @@ import Testing
       let rows = ReportSummary.steps(runner.records)
       #expect(rows.count == 12)
       #expect(
-        rows[0][0] == "PyTorch 0, fp32, contiguous, eager" && rows[0][4] == "4.00 (4.00 to 4.00) of 20 pairs with fp32, 1.000 s")
+        rows[1][0] == "PyTorch 0, fp32, contiguous, eager" && rows[1][4] == "4.00 (4.00 to 4.00) of 20 pairs with fp32, 1.000 s")
       #expect(
-        rows[2][0] == "PyTorch 0, tf32, channels_last, eager"
-          && rows[2][4] == "2.00 (2.00 to 2.00) of 20 pairs with tf32, 1.000 s")
+        rows[0][0] == "PyTorch 0, tf32, channels_last, eager"
+          && rows[0][4] == "2.00 (2.00 to 2.00) of 20 pairs with tf32, 1.000 s")
       #expect(try String(contentsOfFile: folder + "/report.md", encoding: .utf8).contains("4.00 (4.00 to 4.00) of 20 pairs"))
       let turns = try String(contentsOfFile: folder + "/turns", encoding: .utf8).split(separator: "\n")
       #expect(
@@ -239,9 +239,10 @@ import Testing
         [
           "auto": auto,
           "devices": [
-            ["selector": "opencl:0:0", "kind": "cpu", "available": true],
+            ["selector": "opencl:0:0", "kind": OpenCLDevice.Kind.cpu.rawValue, "available": true],
             [
-              "selector": "opencl:1:0", "kind": "gpu", "available": gpuIsAvailable, "kernels_for": "nvidia", "matrix_units": true,
+              "selector": "opencl:1:0", "kind": OpenCLDevice.Kind.gpu.rawValue, "available": gpuIsAvailable,
+              "kernels_for": "nvidia", "matrix_units": true,
             ],
           ],
         ]
@@ -257,8 +258,14 @@ import Testing
     named.results = [
       [
         "devices": [
-          ["selector": "opencl:0:0", "kind": "cpu", "name": "EPYC", "kernels_for": "cpu", "matrix_units": false],
-          ["selector": "opencl:1:0", "kind": "gpu", "name": "AMD Instinct", "kernels_for": "amd", "matrix_units": true],
+          [
+            "selector": "opencl:0:0", "kind": OpenCLDevice.Kind.cpu.rawValue, "name": "EPYC", "kernels_for": "cpu",
+            "matrix_units": false,
+          ],
+          [
+            "selector": "opencl:1:0", "kind": OpenCLDevice.Kind.gpu.rawValue, "name": "AMD Instinct", "kernels_for": "amd",
+            "matrix_units": true,
+          ],
         ]
       ]
     ]

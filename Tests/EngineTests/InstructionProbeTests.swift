@@ -8,7 +8,7 @@ import Testing
 
   @Test func anotherCompilerIsNotAsked() throws {
     #expect(InstructionProbe.ask(try device()).isEmpty)
-    #expect(try OpenCLBackend(device()).compilerReport().instructions.isEmpty)
+    #expect(try OpenCLBackend(device()).findInstructions().isEmpty)
   }
 
   @Test func rightResultsAreRight() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import Engine
@@ -95,5 +96,31 @@ import Testing
     let other = MatrixFinding(.amd, "it works")
     #expect(!other.moves && MatrixFinding(text: other.text) == other)
     for text in ["", "9 1\nno such units", "1\nof an earlier probe"] { #expect(MatrixFinding(text: text) == nil) }
+  }
+
+  /// A driver that ends the process, or never answers, does so twice and no more; an interrupted question is asked again.
+  @Test func whatEndsTheProcessIsAskedTwice() throws {
+    let (device, choices) = (try device(), [KernelChoice.matrix[0]])
+    let known = MatrixFinding(.nvidia, moves: true, "mma.sync works", notes: ["wgmma: not used"])
+    let refused = "its compiler is not NVIDIA's"
+    // No process has that number; process 1 is always there.
+    for (process, number, asks) in [(Int32.max, 1, true), (Int32.max, 2, false), (1, 2, true), (getpid(), 1, true)] {
+      let folder = FileManager.default.temporaryDirectory.appendingPathComponent("probe-\(UUID().uuidString)").path
+      defer { try? FileManager.default.removeItem(atPath: folder) }
+      MatrixProbe.known.withLock { $0 = [:] }
+      let store = KernelStore(folder: folder)
+      let text = MatrixProbe.Attempt(process: process, number: number).text(known)
+      store.keep(Array(text.utf8), for: MatrixProbe.key(device))
+      let found = MatrixProbe.find(device, choices, store: store)
+      #expect(asks ? found.reason == refused : found == known, "\(process), time \(number): \(found.reason)")
+    }
+  }
+
+  /// What counts while the question is open is kept before it is asked.
+  @Test func theQuestionIsKeptFirst() throws {
+    var told: [MatrixFinding] = []
+    _ = MatrixProbe.ask(try device(), KernelChoice.matrix.filter { $0.deviceClass == .amd }) { told.append($0) }
+    #expect(told.count == 2 && told.allSatisfy { $0.units == .none })
+    #expect(told[0].reason.contains("amd-matrix") && told[1].reason.contains("amd-wmma"))
   }
 }

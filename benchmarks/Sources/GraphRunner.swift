@@ -15,7 +15,9 @@ final class GraphRunner {
     var failure: EngineError?
     values.withUnsafeBufferPointer { values in
       do throws(EngineError) {
-        for input in inputs { try executable.write(UnsafeBufferPointer(rebasing: values[..<graph.shape(input).count]), to: input) }
+        for input in inputs {
+          try executable.write(UnsafeBufferPointer(rebasing: values[..<graph.shape(input).count]), to: input)
+        }
       } catch { failure = error }
     }
     if let failure { throw failure }

@@ -92,22 +92,43 @@ public final class StepBenchmark {
     public var microsecondsALaunch: Double { 1e6 * seconds / Double(max(1, launches)) }
   }
 
-  /// The step that took the host least to hand over, of three steps without device timing; of those that were sampled where
-  /// more steps would take long. Nil where nothing is launched.
-  ///
-  /// It is the host's own time only while the driver's queue has room: a full queue makes the host wait for the device.
-  public func enqueuing(beside samples: [Sample]) throws(EngineError) -> Enqueuing? {
-    var all = samples.compactMap(\.enqueuing)
-    if samples.contains(where: { $0.seconds < 1 }) {
-      try executable.endProfile()
-      all = []
-      for _ in 0..<3 {
+  /// Steps, and where their time goes.
+  public struct Result: Sendable {
+    /// The first, that warms up.
+    public let first: Double
+    /// Seconds of each step that counts, in turn.
+    public let seconds: [Double]
+    /// Steps with device timing. Short ones are not those above: a queue that keeps times makes each launch slower.
+    public let samples: [Sample]
+    /// Of the step that took the host least to hand over; nil where nothing is launched.
+    ///
+    /// It is the host's own time only while the driver's queue has room: a full queue makes the host wait for the device.
+    public let enqueuing: Enqueuing?
+  }
+
+  /// A step of this many seconds or more loses nothing by device timing, and is not run again for it.
+  private static let long = 1.0
+
+  /// Runs one step to warm up, then at most `steps` until `seconds` are over, at least one.
+  public func run(steps: Int, seconds limit: Double) throws(EngineError) -> Result {
+    let first = try step()
+    let start = monotonicSeconds()
+    var (seconds, enqueuings, samples): ([Double], [Enqueuing], [Sample]) = ([], [], [])
+    while seconds.isEmpty || (seconds.count < steps && monotonicSeconds() - start < limit) {
+      if first >= Self.long {
+        let sample = try sample()
+        samples.append(sample)
+        seconds.append(sample.seconds)
+        if let one = sample.enqueuing { enqueuings.append(one) }
+      } else {
         let before = executable.enqueued
-        _ = try step()
-        if let one = enqueuing(since: before) { all.append(one) }
+        seconds.append(try step())
+        if let one = enqueuing(since: before) { enqueuings.append(one) }
       }
     }
-    return all.min { $0.seconds < $1.seconds }
+    if samples.isEmpty { for _ in 0..<3 { samples.append(try sample()) } }
+    return Result(
+      first: first, seconds: seconds, samples: samples, enqueuing: enqueuings.min { $0.seconds < $1.seconds })
   }
 
   private func enqueuing(since before: (launches: Int, seconds: Double)?) -> Enqueuing? {
@@ -171,8 +192,10 @@ public final class StepBenchmark {
   public func operations(_ sample: Sample) -> [Part] {
     var sums: [String: Part] = [:]
     for part in parts(sample) {
-      var sum = sums[part.operation] ?? Part(
-        operation: part.operation, label: "", nodes: 0, seconds: 0, cost: Cost(flops: 0, bytes: 0))
+      var sum =
+        sums[part.operation]
+        ?? Part(
+          operation: part.operation, label: "", nodes: 0, seconds: 0, cost: Cost(flops: 0, bytes: 0))
       sum.nodes += 1
       sum.seconds += part.seconds
       sum.cost.flops += part.cost.flops

@@ -175,6 +175,23 @@ public final class Tuner {
     return probes.filter { $0.family == family }.map { $0.launches(device) }
   }
 
+  /// Has what each candidate beside `tiles` would launch compiled: most of a search's time where a compiler is slow.
+  private func compileAhead(_ family: TileSize.Family, _ tiles: TileTable) throws(EngineError) {
+    var launches: [Launch] = []
+    for size in TileSize.allCases where size.family == family && tiles[ifPresent: size] != nil {
+      for value in size.candidates(tiles.deviceClass) {
+        var candidate = tiles
+        candidate[size] = value
+        var device = backend.traits
+        device.chosenTiles = candidate
+        for probe in probes where probe.family == family {
+          for node in probe.node.graph.nodes { launches += node.operation.launches(probe.node.graph.io(node), device) }
+        }
+      }
+    }
+    try backend.compileAhead(launches)
+  }
+
   /// Searches until the time is up, and compares what was found with the class's tiles once more.
   public func run(report: (Choice) -> Void) throws(EngineError) -> Result {
     defer { backend.use(nil) }
@@ -213,12 +230,13 @@ public final class Tuner {
   private func search(
     _ family: TileSize.Family, _ best: inout TileTable, until end: Double, _ report: (Choice) -> Void
   ) throws(EngineError) -> Bool {
+    try compileAhead(family, best)
     var current = try load(family, best)
     let reference = current
     _ = try Self.pass(current)
     let first = monotonicSeconds()
     var tried = 0.0
-    for size in TileSize.allCases where size.family == family {
+    for size in TileSize.searched where size.family == family {
       guard let before = best[ifPresent: size] else { continue }
       for value in size.candidates(best.deviceClass) where value != before {
         let now = monotonicSeconds()
@@ -245,6 +263,8 @@ public final class Tuner {
           }
         } catch {
           report(Choice(size: size, before: was, value: value, ratio: nil, outcome: .refused("\(error)")))
+          // After a fault of some devices nothing runs any more: the others would be refused one by one.
+          if !backend.responds { throw error }
         }
         tried += 1
       }

@@ -5,7 +5,8 @@
 
 Both start, warm up and wait: each prints "ready", then answers each line "step" with one line of JSON that holds "seconds".
 --serve is added to both commands, and a second command that ends in .py is run by this Python. Prints each pair, and at
-the end one JSON line with both medians, their ratio second / first, and the least and greatest ratio of a pair.
+the end one JSON line with both medians, their ratio second / first, and the least and greatest ratio of a pair. Told to stop
+(SIGTERM), it ends so after the pairs that it has, if there are three.
 
 Needs nothing but Python's own library; benchmarks/peers/compare and `glomseg node-report` use it.
 """
@@ -14,11 +15,16 @@ import argparse
 import json
 import pathlib
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+
+# Pairs that make a ratio.
+LEAST = 3
 
 
 def fail(text):
@@ -140,11 +146,19 @@ def parse_arguments():
     split = words.index("--") if "--" in words else len(words)
     arguments, peer = parser.parse_args(words[:split]), words[split + 1:]
     ours = arguments.command
-    if arguments.pairs < 3:
-        parser.error("--pairs must be at least 3.")
+    if arguments.pairs < LEAST:
+        parser.error(f"--pairs must be at least {LEAST}.")
     if not ours or not peer:
         parser.error("two commands, with -- between them.")
     return arguments, ours, [sys.executable] * peer[0].endswith(".py") + peer
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop(number, frame):
+    raise Stopped
 
 
 def main():
@@ -156,13 +170,23 @@ def main():
         program.answers.clear()
     start = time.monotonic()
     print("pair  glomseg, s  PyTorch, s")
-    for index in range(arguments.pairs):
-        if index >= 3 and time.monotonic() - start > arguments.seconds:
-            break
-        seconds = [program.step() for program in (ours, peer)]
-        print(f"{index + 1:>4}  " + "  ".join(f"{value:>10.6f}" for value in seconds), flush=True)
-    for program in (ours, peer):
-        program.stop()
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        for index in range(arguments.pairs):
+            if index >= LEAST and time.monotonic() - start > arguments.seconds:
+                break
+            seconds = [program.step() for program in (ours, peer)]
+            print(f"{index + 1:>4}  " + "  ".join(f"{value:>10.6f}" for value in seconds), flush=True)
+    except Stopped:
+        pairs = len(peer.answers)
+        if pairs < LEAST:
+            fail(f"stopped after {pairs} of at least {LEAST} pairs.")
+        del ours.answers[pairs:]
+        for program in (ours, peer):
+            program.process.kill()
+    else:
+        for program in (ours, peer):
+            program.stop()
     ours_record, peer_record = ours.record(), peer.record()
     sizes = {key: peer_record.get(key) for key in ("patch", "base", "batch")}
     print(json.dumps({"benchmark": "pairs", **sizes, "pairs": len(ours.seconds), **pair_ratios(ours, peer),

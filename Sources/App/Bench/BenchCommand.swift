@@ -40,8 +40,8 @@ struct BenchSize: ParsableArguments {
   }
 
   func validate() throws {
-    if let patch, patch < 16 || patch % VariableUNet.sideMultiple != 0 {
-      throw ValidationError("--patch should be a multiple of 16.")
+    if let patch, !VariableUNet.sides.contains(patch) {
+      throw ValidationError("--patch should be a multiple of 16, at most 65520.")
     }
     if let batch, batch < 1 { throw ValidationError("--batch should be at least 1.") }
     if let base, base < 2 || base % 2 != 0 { throw ValidationError("--base should be even and at least 2.") }

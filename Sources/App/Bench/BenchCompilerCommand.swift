@@ -7,9 +7,9 @@ struct BenchCompilerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compiler", abstract: "Say what a device's compiler makes of a step's kernels.",
     discussion: """
-      What it compiles for; on NVIDIA's GPUs, whether instructions that faster kernels could use are taken and right; then each \
-      kernel of a training step in each precision, compiled anew: registers and bytes spilled where the driver says, private and \
-      local memory. Without a size: 2048 x 2048, base 64, batch 1. Example: glomseg bench compiler --device opencl
+      What it compiles for; each kernel of a training step in each precision, compiled anew: registers and bytes spilled where the \
+      driver says, private and local memory; then on NVIDIA's GPUs, whether instructions that faster kernels could use are taken \
+      and right. Without a size: 2048 x 2048, base 64, batch 1. Example: glomseg bench compiler --device opencl
       """)
 
   @OptionGroup var size: BenchSize
@@ -55,6 +55,12 @@ struct BenchCompilerCommand: ParsableCommand {
         }
       }
       if left > 0 { output.say("the time was up before \(left) kernels had their turn; --seconds gives more") }
+      let instructions = backend.findInstructions()
+      guard !instructions.isEmpty else { return }
+      output.say("")
+      for finding in instructions { output.say("  \(finding.name): \(finding.outcome.words)") }
+      lines.append(BenchCompiler(instructions, backend))
+      try output.writeGrown(lines)
     }
   }
 
@@ -62,7 +68,6 @@ struct BenchCompilerCommand: ParsableCommand {
     output.say("\(backend.name): \(backend.device.platformName), \(backend.device.driverVersion)")
     for line in report.target { output.say("  \(line)") }
     if !report.log.isEmpty { output.say("  log of a small program: \(report.log)") }
-    for finding in report.instructions { output.say("  \(finding.name): \(finding.outcome.words)") }
     for note in backend.device.findMatrixUnits().notes { output.say("  \(note)") }
     return BenchCompiler(report, backend)
   }
@@ -70,7 +75,8 @@ struct BenchCompilerCommand: ParsableCommand {
   private static func describe(_ kernel: CompiledKernel, _ precision: Precision) -> String {
     let said = kernel.registers.map { "\($0) registers" } ?? "registers not said"
     let spilled = kernel.spilledBytes.map { ", \($0) bytes spilled" } ?? ""
-    return "\(kernel.function)  \(precision.rawValue)  \(kernel.macros.joined(separator: " ")): \(said)\(spilled); "
+    let waits = kernel.isSerialized ? ", products wait for each other" : ""
+    return "\(kernel.function)  \(precision.rawValue)  \(kernel.macros.joined(separator: " ")): \(said)\(spilled)\(waits); "
       + "\(kernel.privateBytes), \(kernel.localBytes + kernel.argumentLocalBytes); \(kernel.largestGroup)"
   }
 }
@@ -100,6 +106,7 @@ struct BenchCompiler: Encodable {
   var seconds_build: Double?
   var registers: Int?
   var spilled_bytes: Int?
+  var is_serialized: Bool?
   var private_bytes: Int?
   var local_bytes: Int?
   var largest_group: Int?
@@ -112,14 +119,18 @@ struct BenchCompiler: Encodable {
   init(_ report: CompilerReport, _ backend: OpenCLBackend) {
     self.init("compiler", backend)
     (target, log) = (report.target, report.log)
-    instructions = Dictionary(report.instructions.map { ($0.name, $0.outcome.words) }) { first, _ in first }
+  }
+
+  init(_ instructions: [InstructionFinding], _ backend: OpenCLBackend) {
+    self.init("instructions", backend)
+    self.instructions = Dictionary(instructions.map { ($0.name, $0.outcome.words) }) { first, _ in first }
   }
 
   init(_ kernel: CompiledKernel, _ precision: Precision, _ backend: OpenCLBackend) {
     self.init("kernel", backend)
     (file, function, macros) = (kernel.file, kernel.function, kernel.macros)
     (self.precision, seconds_build) = (precision.rawValue, kernel.buildSeconds)
-    (registers, spilled_bytes) = (kernel.registers, kernel.spilledBytes)
+    (registers, spilled_bytes, is_serialized) = (kernel.registers, kernel.spilledBytes, kernel.isSerialized)
     (private_bytes, local_bytes) = (kernel.privateBytes, kernel.localBytes + kernel.argumentLocalBytes)
     largest_group = kernel.largestGroup
   }

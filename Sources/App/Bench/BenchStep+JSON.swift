@@ -22,7 +22,8 @@ struct BenchStep: Encodable {
   let flops_recomputed: Int
   let peak_bytes_planned: Int
   let peak_bytes_measured: NumberOrNull
-  /// Of the median step.
+  /// Of a step with device timing: the whole, its operations, and what no operation accounts for.
+  let seconds_profiled: Double
   let seconds_operations: Double
   let seconds_rest: Double
   /// Of a step without device timing: kernels launched, and the host's seconds to hand them over; nil where none are.
@@ -44,11 +45,11 @@ struct BenchStep: Encodable {
   }
 
   init(
-    _ step: StepBenchmark, _ samples: [StepBenchmark.Sample], enqueuing: StepBenchmark.Enqueuing?, first: Double,
-    inference: Bool, _ size: BenchSize.Values, _ error: ConvolutionError, _ backend: any Backend
+    _ step: StepBenchmark, _ result: StepBenchmark.Result, inference: Bool, _ size: BenchSize.Values, _ error: ConvolutionError,
+    _ backend: any Backend
   ) {
     let named = BenchDevice(backend)
-    let timing = Timing(samples.map(\.seconds))
+    let timing = Timing(result.seconds)
     device = named.device
     driver = named.driver
     tiles = named.tiles
@@ -56,21 +57,22 @@ struct BenchStep: Encodable {
     patch = size.patch
     base = size.base
     batch = size.batch
-    steps = samples.count
+    steps = result.seconds.count
     seconds_load = step.loadSeconds
-    seconds_first = first
+    seconds_first = result.first
     seconds_median = timing.median
     seconds_min = timing.least
     gflops = Double(step.flops) / timing.median / 1e9
     flops_recomputed = step.plan.report.flopsRecomputed
     peak_bytes_planned = step.plannedBytes
     peak_bytes_measured = NumberOrNull(value: step.measuredBytes)
-    let sample = StepBenchmark.medianSample(samples)
+    let sample = StepBenchmark.medianSample(result.samples)
+    seconds_profiled = sample.seconds
     seconds_operations = sample.nodes.reduce(0, +)
     seconds_rest = sample.rest
-    launches = enqueuing?.launches
-    seconds_enqueue = enqueuing?.seconds
-    microseconds_per_launch = enqueuing?.microsecondsALaunch
+    launches = result.enqueuing?.launches
+    seconds_enqueue = result.enqueuing?.seconds
+    microseconds_per_launch = result.enqueuing?.microsecondsALaunch
     precision = backend.traits.precision.rawValue
     arithmetic = backend.traits.arithmetic.rawValue
     self.error = error.worst

@@ -51,6 +51,7 @@ struct NodeReportCommand: ParsableCommand {
     let files = try ReportFiles(
       folder: output, heading: "glomseg \(glomsegVersion), begun at \(date), with \(budget) to take and --device \(device).")
     try Self.writePeers(into: output + "/peers")
+    Self.keepCaches(in: output)
     let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
     let plan = ReportPlan(program: program, budget: budget.seconds, folder: output)
     var runner = ReportRunner(files: files, seconds: budget.seconds)
@@ -80,7 +81,7 @@ struct NodeReportCommand: ParsableCommand {
     guard let found = records.first(where: { $0.name == "devices" })?.results.first else { return nil }
     let auto = (found["auto"] as? String)?.split(separator: " ").first.map(String.init)
     let gpus = (found["devices"] as? [[String: Any]] ?? []).filter {
-      $0["kind"] as? String == "gpu" && $0["available"] as? Bool == true
+      $0["kind"] as? String == OpenCLDevice.Kind.gpu.rawValue && $0["available"] as? Bool == true
     }
     guard let first = gpus.first?["selector"] as? String else { return auto }
     return gpus.contains { $0["selector"] as? String == auto.map { DeviceSelection.split($0).device } } ? auto : first
@@ -99,8 +100,22 @@ struct NodeReportCommand: ParsableCommand {
     return all.first {
       DeviceSelection.means(
         wanted, selector: $0["selector"] as? String ?? "", name: $0["name"] as? String ?? "",
-        isGPU: $0["kind"] as? String == "gpu")
+        isGPU: $0["kind"] as? String == OpenCLDevice.Kind.gpu.rawValue)
     }
+  }
+
+  /// Where no home can be written to, as on some nodes: what is compiled and found is then kept for this report. Each section would
+  /// compile everything anew.
+  static func keepCaches(in folder: String) {
+    let environment = ProcessInfo.processInfo.environment
+    let mine = environment["XDG_CACHE_HOME"] ?? environment["HOME"].map { $0 + "/.cache" }
+    if let mine, !mine.isEmpty {
+      try? FileManager.default.createDirectory(atPath: mine, withIntermediateDirectories: true)
+      if access(mine, W_OK) == 0 { return }
+    }
+    let caches = URL(fileURLWithPath: folder).path + "/caches"
+    setenv("XDG_CACHE_HOME", caches, 1)
+    setenv("CUDA_CACHE_PATH", caches + "/nvidia", 0)
   }
 
   /// Writes the Python programs that the report runs.

@@ -23,8 +23,13 @@ struct ReportPlan {
 
   /// Everything else, on one device; `kernels`: its class.
   func sections(device: String, kernels: String = "nvidia") -> [ReportSection] {
-    basis(device) + measured(device) + tuned(device) + training(device) + torch(device, compiled: false) + [proof(device)]
-      + precisions(device, kernels) + largest(device) + [compiler(device)] + operations(device) + torch(device, compiled: true)
+    let sizes = BenchSize.standard
+    // Facts that nothing else gives, of a GPU's compiler alone: first, and no longer than they deserve.
+    let first = device == "cpu" || kernels == "cpu" ? [] : [compiler(device, "compiler", most: 0.04)]
+    return basis(device) + first + measured(device) + lowerSteps(device, sizes[1])
+      + tuned(device) + torch(device, sizes[1], compiled: false) + torch(device, sizes[0], compiled: false) + training(device)
+      + memory(device) + [proof(device)] + lowerSteps(device, sizes[0]) + others(device, kernels) + largest(device)
+      + [compiler(device, "compiler-all", most: 0.1)] + operations(device) + sizes.flatMap { torch(device, $0, compiled: true) }
   }
 
   /// Why a section makes no sense where another came to nothing.
@@ -47,42 +52,46 @@ struct ReportPlan {
       "--activations", activations.rawValue, "--gradients", gradients.rawValue, "--json", "-")
   }
 
-  /// Checks and steps in each lower precision, and without matrix units: where there are some that glomseg uses.
-  private func precisions(_ device: String, _ kernels: String) -> [ReportSection] {
-    let reason: ([SectionRecord]) -> String? = { Self.noMatrixUnits($0, device) }
-    func name(_ precision: Precision) -> String { precision.rawValue }
-    let lower = Precision.allCases.filter { $0 != .fp32 }
-    let checks = lower.map { precision in
+  /// A step in each lower precision, the quickest to look for first: where there are matrix units that glomseg uses.
+  private func lowerSteps(_ device: String, _ size: BenchSize.Values) -> [ReportSection] {
+    [Precision.tf32, .bf16, .fp32Fast].map { precision in
       ReportSection(
-        name: "check-\(name(precision))", title: "Check of convolutions in \(name(precision))",
+        name: "step-\(size.patch)-\(precision.rawValue)", title: "Training step, \(size.description), \(precision.rawValue)",
+        commands: [step(size, steps: 20, seconds: share(0.03), device, precision)], most: share(0.1),
+        reasonToSkip: { Self.noMatrixUnits($0, device) })
+    }
+  }
+
+  /// Steps without matrix units and in 16-bit storage, and checks of what the full check leaves out.
+  private func others(_ device: String, _ kernels: String) -> [ReportSection] {
+    let reason: ([SectionRecord]) -> String? = { Self.noMatrixUnits($0, device) }
+    // Without a device that was found there is none that 'auto' stands for.
+    let plain = (device == "auto" ? "opencl" : device) + "@\(kernels)"
+    let checks = [Precision.tf32, .bf16, .fp32Fast].map { precision in
+      ReportSection(
+        name: "check-\(precision.rawValue)", title: "Check of convolutions in \(precision.rawValue)",
         commands: [
-          glomseg("check", "--device", device, "--precision", name(precision), "--filter", "convolution", "--json", "-")
+          glomseg("check", "--device", device, "--precision", precision.rawValue, "--filter", "convolution", "--json", "-")
         ], most: share(0.08), tellsPart: 0.6, reasonToSkip: reason, remark: Self.unchecked)
     }
-    let steps = BenchSize.standard.flatMap { size in
-      lower.map { precision in
-        ReportSection(
-          name: "step-\(size.patch)-\(name(precision))", title: "Training step, \(size.description), \(name(precision))",
-          commands: [step(size, steps: 20, seconds: share(0.03), device, precision)], most: share(0.1), reasonToSkip: reason)
-      } + [
-        ReportSection(
-          name: "step-\(size.patch)-without-units", title: "Training step, \(size.description), fp32 without matrix units",
-          commands: [step(size, steps: 20, seconds: share(0.03), "\(device)@\(kernels)")], most: share(0.1), reasonToSkip: reason)
-      ]
+    let steps = BenchSize.standard.map { size in
+      ReportSection(
+        name: "step-\(size.patch)-without-units", title: "Training step, \(size.description), fp32 without matrix units",
+        commands: [step(size, steps: 20, seconds: share(0.03), plain)], most: share(0.1), reasonToSkip: reason)
     }
     // The least memory and the fewest bytes moved, in the default precision and in the fastest.
     let halved = BenchSize.standard.flatMap { size in
       [Precision.fp32, .bf16].map { precision in
         ReportSection(
-          name: "step-\(size.patch)-\(name(precision))-halved",
-          title: "Training step, \(size.description), \(name(precision)), activations in fp16, gradients in bf16",
+          name: "step-\(size.patch)-\(precision.rawValue)-halved",
+          title: "Training step, \(size.description), \(precision.rawValue), activations in fp16, gradients in bf16",
           commands: [step(size, steps: 20, seconds: share(0.03), device, precision, .fp16, .bf16)], most: share(0.1),
           reasonToSkip: precision == .fp32 ? failed("step-\(size.patch)") : reason)
       }
     }
     let without = ReportSection(
       name: "check-quick-without-units", title: "Quick check without matrix units",
-      commands: [glomseg("check", "--device", "\(device)@\(kernels)", "--quick", "--json", "-")], most: share(0.1),
+      commands: [glomseg("check", "--device", plain, "--quick", "--json", "-")], most: share(0.1),
       tellsPart: 0.6,
       reasonToSkip: reason, remark: Self.unchecked)
     return steps + halved + [without] + checks
@@ -125,13 +134,6 @@ struct ReportPlan {
         commands: [step(size, steps: 20, seconds: share(0.05), device)], most: share(0.15),
         reasonToSkip: { tooLong(size, $0, share(0.15)) })
     }
-    // A second process, because the first one's compiling takes memory too; none where one was not enough for a step.
-    let memory = BenchSize.standard.map { size in
-      ReportSection(
-        name: "memory-\(size.patch)", title: "Memory planned and measured, \(size.description)",
-        commands: [step(size, steps: 2, seconds: share(0.02), device)], most: share(0.1), watchesMemory: true,
-        reasonToSkip: failed("step-\(size.patch)"))
-    }
     let roof = ReportSection(
       name: "roof", title: "Roof",
       commands: [
@@ -147,7 +149,17 @@ struct ReportPlan {
             ? tooLong(size, records, share(0.15)) : "'\(first.name)' was not cut"
         })
     }
-    return [steps[0], again[0], roof, steps[1], again[1]] + memory
+    return [steps[0], again[0], roof, steps[1], again[1]]
+  }
+
+  /// In a second process, because the first one's compiling takes memory too; none where one was not enough for a step.
+  private func memory(_ device: String) -> [ReportSection] {
+    BenchSize.standard.map { size in
+      ReportSection(
+        name: "memory-\(size.patch)", title: "Memory planned and measured, \(size.description)",
+        commands: [step(size, steps: 2, seconds: share(0.02), device)], most: share(0.1), watchesMemory: true,
+        reasonToSkip: failed("step-\(size.patch)"))
+    }
   }
 
   /// Tiles for this device in place of its class's, which no one measured on it; what comes after takes them.
@@ -160,7 +172,7 @@ struct ReportPlan {
           glomseg(
             "tune", "--patch", "\(size.patch)", "--base", "\(size.base)", "--device", device, "--precision", precision.rawValue,
             "--json", "-")
-        ], most: share(0.08), tellsPart: 0.75,
+        ], most: share(0.05), tellsPart: 0.75,
         reasonToSkip: { records in
           device == "cpu"
             ? "the CPU path has no tiles to tune"
@@ -251,10 +263,10 @@ struct ReportPlan {
   }
 
   /// What the driver's compiler takes, and how many registers it gives the kernels.
-  private func compiler(_ device: String) -> ReportSection {
+  private func compiler(_ device: String, _ name: String, most: Double) -> ReportSection {
     ReportSection(
-      name: "compiler", title: "The compiler", commands: [glomseg("bench", "compiler", "--device", device, "--json", "-")],
-      most: share(0.1), tellsPart: 0.7,
+      name: name, title: "The compiler", commands: [glomseg("bench", "compiler", "--device", device, "--json", "-")],
+      most: share(most), tellsPart: 0.7,
       reasonToSkip: { _ in device == "cpu" ? "the CPU path compiles no kernels" : nil })
   }
 
@@ -293,29 +305,27 @@ struct ReportPlan {
   }
 
   /// Its step in each form that it offers, in turn with glomseg's of the same precision.
-  private func torch(_ device: String, compiled: Bool) -> [ReportSection] {
+  private func torch(_ device: String, _ size: BenchSize.Values, compiled: Bool) -> [ReportSection] {
     let probe = ReportSection(
       name: "torch", title: "PyTorch", commands: [["python3", "-c", Self.probe]], most: max(20, share(0.1)))
     let kinds: [(Precision, String)] =
       compiled
       ? [(.tf32, "channels_last"), (.fp32, "contiguous"), (.bf16, "channels_last")]
-      : [(.fp32, "contiguous"), (.tf32, "contiguous"), (.tf32, "channels_last"), (.bf16, "channels_last")]
-    let steps = BenchSize.standard.flatMap { size in
-      let sizes = ["--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)"]
-      return kinds.map { precision, format in
-        ReportSection(
-          name: "torch-\(size.patch)-\(precision)-\(format)" + (compiled ? "-compiled" : ""),
-          title: "PyTorch in turn with glomseg, \(size.description), \(precision), \(format)" + (compiled ? ", compiled" : ""),
-          commands: [
-            ["python3", folder + "/peers/alternate.py", "--pairs", "20", "--seconds", String(format: "%.1f", share(0.02))]
-              + glomseg("bench", "step") + sizes + ["--device", device, "--precision", precision.rawValue, "--"]
-              + [folder + "/peers/torch_step.py"] + sizes
-              + ["--warmup", "3", "--device", "cuda", "--precision", precision.rawValue, "--memory-format", format]
-              + (compiled ? ["--compile"] : [])
-          ], least: min(5, share(0.02)), most: share(compiled ? 0.15 : 0.08),
-          reasonToSkip: { Self.peerProblem($0) ?? failed("step-\(size.patch)")($0) })
-      }
+      : [(.tf32, "channels_last"), (.fp32, "contiguous"), (.bf16, "channels_last"), (.tf32, "contiguous")]
+    let sizes = ["--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)"]
+    let steps = kinds.map { precision, format in
+      ReportSection(
+        name: "torch-\(size.patch)-\(precision)-\(format)" + (compiled ? "-compiled" : ""),
+        title: "PyTorch in turn with glomseg, \(size.description), \(precision), \(format)" + (compiled ? ", compiled" : ""),
+        commands: [
+          ["python3", folder + "/peers/alternate.py", "--pairs", "20", "--seconds", String(format: "%.1f", share(0.02))]
+            + glomseg("bench", "step") + sizes + ["--device", device, "--precision", precision.rawValue, "--"]
+            + [folder + "/peers/torch_step.py"] + sizes
+            + ["--warmup", "3", "--device", "cuda", "--precision", precision.rawValue, "--memory-format", format]
+            + (compiled ? ["--compile"] : [])
+        ], least: min(25, share(0.05)), most: share(compiled ? 0.15 : 0.08),
+        reasonToSkip: { Self.peerProblem($0) ?? failed("step-\(size.patch)")($0) })
     }
-    return compiled ? steps : [probe] + steps
+    return compiled || size.patch != BenchSize.standard[1].patch ? steps : [probe] + steps
   }
 }

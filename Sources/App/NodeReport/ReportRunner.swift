@@ -121,7 +121,7 @@ private final class DeviceMemory {
   var grown: Int? { before.map { most - $0 } }
 
   func look() {
-    guard before != nil, monotonicSeconds() - lastLook > 0.5 else { return }
+    guard before != nil, monotonicSeconds() - lastLook > 2 else { return }
     lastLook = monotonicSeconds()
     most = max(most, used() ?? 0)
   }

@@ -37,6 +37,9 @@ cl_int clb_driver_platforms(
     const char *_Nonnull library, cl_uint capacity, cl_platform_id _Nullable *_Nonnull platforms, cl_uint *_Nonnull count,
     char *_Nullable *_Nonnull why);
 
+/// Ends this process when the thread that started it ends: a driver's compiler may hang, and asks nobody whether to stop.
+void clb_end_with_parent(void);
+
 void clb_free(char *_Nullable string);
 
 #endif

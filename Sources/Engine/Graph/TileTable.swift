@@ -90,6 +90,12 @@ public enum TileSize: String, CaseIterable, Sendable {
   /// Work-groups of the weight gradient wanted a compute unit: into as many slices its pixels are divided.
   case gradientSlices = "gradient_slices"
 
+  /// In the order of a search that may not come to its end: what compiles nothing, or may change most, first.
+  public static let searched: [TileSize] = {
+    let first: [TileSize] = [.matrixWarpgroup, .matrixAhead, .gradientSlices]
+    return first + allCases.filter { !first.contains($0) }
+  }()
+
   /// What the size is of.
   public enum Family: String, CaseIterable, Sendable {
     /// Forward, input gradient, transposed convolution.

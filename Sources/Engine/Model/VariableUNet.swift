@@ -29,6 +29,8 @@ public struct VariableUNet: Sendable, Equatable {
   public static let inputChannels = 3
   /// Sides of an input are multiples of this.
   public static let sideMultiple = 16
+  /// Sides that a patch may have. Beyond 65,520 nothing that this engine counts with is sure not to overflow.
+  public static let sides = stride(from: sideMultiple, through: 65_520, by: sideMultiple)
 
   /// - Parameter base: channels of the first level; even, at least 2.
   public init(base: Int, bottleneck: Bottleneck = .split, norm: Normalization = .batch) {

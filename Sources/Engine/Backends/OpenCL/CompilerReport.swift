@@ -18,6 +18,8 @@ public struct CompiledKernel: Sendable {
   /// From the build log of NVIDIA's assembler, or Intel's query; nil where nobody says.
   public let registers: Int?
   public let spilledBytes: Int?
+  /// Whether that log says that products of four warps wait for each other.
+  public let isSerialized: Bool
 }
 
 /// What there is to know of a device's compiler.
@@ -26,11 +28,10 @@ public struct CompilerReport: Sendable {
   public let target: [String]
   /// The build log of that program.
   public let log: String
-  public let instructions: [InstructionFinding]
 }
 
 extension OpenCLBackend {
-  /// Asks the compiler what it compiles for, and NVIDIA's for instructions that no kernel relies on.
+  /// Asks the compiler what it compiles for.
   public func compilerReport() throws(EngineError) -> CompilerReport {
     let text = "__kernel void twice(__global float *y) { y[get_global_id(0)] *= 2.0f; }\n"
     let program = try OpenCLProgram(context, sources: [text], call)
@@ -41,9 +42,12 @@ extension OpenCLBackend {
     let isText = !binary.isEmpty && !binary.dropLast().prefix(4096).contains(0)
     let telling =
       isText ? lines.filter { $0.hasPrefix(".version") || $0.hasPrefix(".target") || $0.hasPrefix(".address_size") } : []
-    return CompilerReport(
-      target: telling, log: program.log(for: device.raw).trimmed, instructions: InstructionProbe.ask(device))
+    return CompilerReport(target: telling, log: program.log(for: device.raw).trimmed)
   }
+
+  /// What NVIDIA's compiler makes of instructions that no kernel relies on: none of them may end the process, but a driver is asked
+  /// what it was never asked before.
+  public func findInstructions() -> [InstructionFinding] { InstructionProbe.ask(device) }
 
   /// Compiles what a launch is of, anew, and says what became of it.
   package func compile(_ launch: Launch) throws(EngineError) -> CompiledKernel {
@@ -57,7 +61,8 @@ extension OpenCLBackend {
         kernel.raw, device.raw, cl_kernel_work_group_info(what), MemoryLayout<T>.size, &value, nil)
       return status == CL_SUCCESS ? Int(clamping: value) : nil
     }
-    let said = AssemblerLog(program.log(for: device.raw), function: launch.function)
+    let log = program.log(for: device.raw)
+    let said = AssemblerLog(log, function: launch.function)
     // CL_KERNEL_SPILL_MEM_SIZE_INTEL of cl_intel_required_subgroup_size.
     let spilled = device.extensions.contains("cl_intel_required_subgroup_size") ? number(0x4109, cl_ulong.self) : nil
     return CompiledKernel(
@@ -67,7 +72,7 @@ extension OpenCLBackend {
       localBytes: number(CL_KERNEL_LOCAL_MEM_SIZE, cl_ulong.self) ?? 0,
       argumentLocalBytes: launch.localBytes,
       largestGroup: number(CL_KERNEL_WORK_GROUP_SIZE, Int.self) ?? 0, registers: said.registers,
-      spilledBytes: said.spilledBytes ?? spilled)
+      spilledBytes: said.spilledBytes ?? spilled, isSerialized: log.contains("serialized"))
   }
 
   /// With what NVIDIA's assembler says in the log.

@@ -85,11 +85,21 @@ struct DriverSearch {
     return nvidiaFolders.map { $0 + "/" + nvidiaLibrary }.first { access($0, R_OK) == 0 }
   }
 
+  /// NVIDIA's driver loads these by name alone, and finds them in a folder that the dynamic loader does not know where they are loaded.
+  private func loadBeside() {
+    guard let library = additions.first(where: { $0.library.hasSuffix("/" + nvidiaLibrary) })?.library else { return }
+    let folder = library.dropLast(nvidiaLibrary.count)
+    for name in ["libcuda.so.1", "libnvidia-nvvm.so.4", "libnvidia-ptxjitcompiler.so.1"] {
+      _ = dlopen(folder + name, RTLD_NOW | RTLD_GLOBAL)
+    }
+  }
+
   /// Makes the loader's first call, so that it finds the additions too.
   ///
   /// - Returns: the additions that it was told of: none where there are none, or no folder could be written.
   func introduce(to firstCall: () -> Void) -> [Addition] {
     withFolder { folder in
+      loadBeside()
       guard let folder else {
         firstCall()
         return

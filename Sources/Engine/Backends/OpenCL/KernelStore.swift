@@ -59,6 +59,8 @@ package struct KernelStore: Sendable {
     if !closed || written < file.count || rename(template, path(key)) != 0 { unlink(template) }
   }
 
+  func remove(_ key: [UInt8]) { unlink(path(key)) }
+
   private func makeFolder() {
     var path = ""
     for part in folder.split(separator: "/", omittingEmptySubsequences: false) {

@@ -1,4 +1,5 @@
 internal import CLBridge
+import Glibc
 import Randomness
 import Synchronization
 
@@ -37,35 +38,83 @@ public struct MatrixFinding: Sendable, Equatable {
 /// it with double precision, and keeps the answer per device and driver. Nothing else decides; it never throws.
 enum MatrixProbe {
   /// This process's answers, for where none can be kept.
-  private static let known = Mutex<[[UInt8]: MatrixFinding]>([:])
+  static let known = Mutex<[[UInt8]: MatrixFinding]>([:])
 
   /// - Parameters:
   ///   - device: of any class.
   ///   - store: where the answer is kept; nil asks the device each time.
   static func find(_ device: OpenCLDevice, store: KernelStore?) -> MatrixFinding {
-    let choices = KernelChoice.matrix.filter { $0.deviceClass == device.deviceClass }
+    find(device, KernelChoice.matrix.filter { $0.deviceClass == device.deviceClass }, store: store)
+  }
+
+  /// - Parameter choices: those of one vendor.
+  static func find(_ device: OpenCLDevice, _ choices: [KernelChoice], store: KernelStore?) -> MatrixFinding {
     guard !choices.isEmpty else {
       return MatrixFinding(.none, "there are kernels for those of NVIDIA's, AMD's and Intel's GPUs alone")
     }
-    let key = Array(
-      (["matrix probe 6", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
-        + Precision.allCases.map(\.rawValue)
-        + ProgramCache.files.filter { $0.hasPrefix("matrix") || $0 == "prelude.clh" }.map { ProgramCache.source($0) ?? "" })
-        .joined(separator: "\n").utf8)
-    if let kept = store?.binary(for: key).flatMap({ MatrixFinding(text: String(decoding: $0, as: UTF8.self)) }) { return kept }
+    let key = key(device)
+    let kept = store?.binary(for: key).map { String(decoding: $0, as: UTF8.self) }
+    if let kept = kept.flatMap({ MatrixFinding(text: $0) }) { return kept }
     if let known = known.withLock({ $0[key] }) { return known }
-    let found = ask(device, choices)
-    guard found.lasts else { return found }
+    let last = kept.flatMap(Attempt.read)
+    if let last, last.attempt.isLast, !last.attempt.isRunning { return last.found }
+    let number = last.map { $0.attempt.isRunning ? $0.attempt.number : $0.attempt.number + 1 } ?? 1
+    let attempt = Attempt(process: getpid(), number: number)
+    let found = ask(device, choices) { store?.keep(Array(attempt.text($0).utf8), for: key) }
+    guard found.lasts else {
+      store?.remove(key)
+      return found
+    }
     known.withLock { $0[key] = found }
     store?.keep(Array(found.text.utf8), for: key)
     return found
   }
 
+  /// What an answer is kept under.
+  static func key(_ device: OpenCLDevice) -> [UInt8] {
+    Array(
+      (["matrix probe 6", device.platformVersion, device.name, device.deviceVersion, device.driverVersion]
+        + Precision.allCases.map(\.rawValue)
+        + ProgramCache.files.filter { $0.hasPrefix("matrix") || $0 == "prelude.clh" }.map { ProgramCache.source($0) ?? "" })
+        .joined(separator: "\n").utf8)
+  }
+
+  /// One process's asking, for the next ones where a driver ends it or never answers.
+  struct Attempt {
+    let process: Int32
+    /// From 1.
+    let number: Int
+
+    private static let words = "asked by process "
+
+    /// - Parameter found: what is known so far, which counts where nothing more comes.
+    func text(_ found: MatrixFinding) -> String { "\(Self.words)\(process), time \(number)\n\(found.text)" }
+
+    /// - Returns: who asked, and what was known by then; nil where the text is a whole answer.
+    static func read(_ text: String) -> (attempt: Attempt, found: MatrixFinding)? {
+      let parts = text.split(separator: "\n", maxSplits: 1).map(String.init)
+      guard parts.count == 2, parts[0].hasPrefix(words), let found = MatrixFinding(text: parts[1]) else { return nil }
+      let numbers = parts[0].dropFirst(words.count).split(separator: ", time ").compactMap { Int32($0) }
+      guard numbers.count == 2 else { return nil }
+      return (Attempt(process: numbers[0], number: Int(numbers[1])), found)
+    }
+
+    /// Twice is no accident, as an interrupt by the user is.
+    var isLast: Bool { number >= 2 }
+    var isRunning: Bool { process != getpid() && (kill(process, 0) == 0 || errno == EPERM) }
+  }
+
   /// Asks for one vendor's units of each kind; the first that work.
-  static func ask(_ device: OpenCLDevice, _ choices: [KernelChoice]) -> MatrixFinding {
+  ///
+  /// - Parameter next: told before each question what counts where the process does not live to hear the answer.
+  static func ask(
+    _ device: OpenCLDevice, _ choices: [KernelChoice], next: (MatrixFinding) -> Void = { _ in }
+  ) -> MatrixFinding {
     var (reasons, notes, lasts): ([String], [String], Bool) = ([], [], true)
     for kernels in choices {
-      let found = ask(device, kernels)
+      next(
+        MatrixFinding(.none, "twice a process ended while it asked for \(kernels); remove glomseg's kept kernels to ask again"))
+      let found = ask(device, kernels, next: next)
       guard found.units == .none else { return found }
       if !reasons.contains(found.reason) { reasons.append(found.reason) }
       notes += found.notes
@@ -75,7 +124,9 @@ enum MatrixProbe {
   }
 
   /// Asks the device, whatever its class, for a vendor's own units.
-  static func ask(_ device: OpenCLDevice, _ kernels: KernelChoice) -> MatrixFinding {
+  static func ask(
+    _ device: OpenCLDevice, _ kernels: KernelChoice, next: (MatrixFinding) -> Void = { _ in }
+  ) -> MatrixFinding {
     do throws(EngineError) {
       let extensionName = "cl_intel_subgroup_matrix_multiply_accumulate_tf32"
       let (macro, other, name) =
@@ -85,6 +136,8 @@ enum MatrixProbe {
         case .amdWMMA: ("__AMDGCN__", "its compiler is not AMD's", "wmma")
         default: (extensionName, "it has no \(extensionName)", "Intel's sub-group matrix extension")
         }
+      // One that takes nothing may do so after a repair: that is no answer to keep.
+      try build("__kernel void f(void) {}\n", on: device)
       // Another compiler may give up on the whole process where it meets a vendor's instructions.
       guard try builds("#ifndef \(macro)\n#error another compiler\n#endif\n__kernel void f(void) {}\n", on: device) else {
         return MatrixFinding(.none, other)
@@ -104,12 +157,16 @@ enum MatrixProbe {
       let all = precisions(of: kernels.matrixUnits)
       let which = all == Precision.allCases ? "every precision" : all.map(\.rawValue).joined(separator: ", ")
       var (units, lasts) = (kernels.matrixUnits, first?.lasts ?? true)
+      let reason = "\(name) gives right products in \(which)"
       if units == .nvidia {
+        next(
+          MatrixFinding(
+            units, moves: moves, reason, notes: notes + ["wgmma: not used, twice a process ended while it asked for it"]))
         let problem = Self.problem(of: device, as: .warpgroup)
         notes.append("wgmma: \(problem.map { "not used, \($0.words)" } ?? "used")")
         if let problem { lasts = lasts && problem.lasts } else { units = .nvidiaWarpgroup }
       }
-      return MatrixFinding(units, moves: moves, "\(name) gives right products in \(which)", notes: notes, lasts: lasts)
+      return MatrixFinding(units, moves: moves, reason, notes: notes, lasts: lasts)
     } catch { return MatrixFinding(.none, "\(error)", lasts: false) }
   }
 
@@ -188,12 +245,17 @@ enum MatrixProbe {
 
   /// Whether the device's compiler takes a text, which nobody runs.
   private static func builds(_ text: String, on device: OpenCLDevice) throws(EngineError) -> Bool {
+    do throws(EngineError) { try build(text, on: device) } catch {
+      if case .build = error { return false }
+      throw error
+    }
+    return true
+  }
+
+  private static func build(_ text: String, on device: OpenCLDevice) throws(EngineError) {
     let call = OpenCLCall(device: device.name, faults: nil)
     let program = try OpenCLProgram(OpenCLContext(device: device.raw, call), sources: [text], call)
-    do throws(EngineError) {
-      try program.build(for: device.raw, ProgramCache.options, file: "a probe", call)
-      return true
-    } catch { return false }
+    try program.build(for: device.raw, ProgramCache.options, file: "a probe", call)
   }
 }
 

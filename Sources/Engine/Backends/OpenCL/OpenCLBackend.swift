@@ -10,6 +10,8 @@ public final class OpenCLBackend: Backend {
   private(set) var queue: OpenCLQueue
   private var keepsTimes = false
   let programs: ProgramCache
+  /// Whether other processes compile what is missing: see ``CompilerProcesses``.
+  var compilesAhead: Bool
   /// Where the tiles of its convolutions come from.
   public private(set) var tilesOrigin = TilesOrigin.curated
   private var own: (tiles: TileTable?, origin: TilesOrigin) = (nil, .curated)
@@ -55,6 +57,7 @@ public final class OpenCLBackend: Backend {
     context = try OpenCLContext(device: device.raw, call)
     queue = try OpenCLQueue(context, device: device.raw, profiling: false, call)
     programs = ProgramCache(context, device: device, kernelsFor: traits.deviceClass, edit: edit, store: store, call)
+    compilesAhead = device.kind == .gpu && edit == nil && faults == nil
   }
 
   public func use(_ tiles: TileTable?) {
@@ -93,6 +96,7 @@ public final class OpenCLBackend: Backend {
     _ plan: Plan, state: any StateMemory, reusing other: (any Executable)?
   ) throws(EngineError) -> any Executable {
     guard let state = state as? OpenCLState else { throw .request("state memory of another backend") }
+    try compileAhead([plan.graph])
     return try OpenCLExecutable(plan, state: state, backend: self, reusing: other as? OpenCLExecutable)
   }
 

@@ -1,4 +1,5 @@
 internal import CLBridge
+import Glibc
 
 // One class per OpenCL object, one handle each, released when the last reference goes. Classes rather than noncopyable
 // structs because they live in arrays and dictionaries. Handles never leave this folder.
@@ -94,9 +95,20 @@ final class OpenCLProgram {
       // An assembler may refuse under another status: then only the log says why.
       let log = log(for: device)
       guard status.code == CL_BUILD_PROGRAM_FAILURE || log.lowercased().contains("error") else { throw error }
-      throw .build(file: file, options: "\(options) \(macros)", device: call.device, log: log)
+      let missing = log.isEmpty ? Self.missingCompiler(device) : nil
+      throw .build(file: file, options: "\(options) \(macros)", device: call.device, log: missing ?? log)
     }
   }
+
+  /// Since version 525 NVIDIA's driver compiles by a library that a container may lack; the log is then empty.
+  private static func missingCompiler(_ device: cl_device_id) -> String? {
+    var out: UnsafeMutablePointer<CChar>?
+    guard clb_device_string(device, cl_device_info(CL_DEVICE_VENDOR), &out) == CL_SUCCESS, let out else { return nil }
+    defer { clb_free(out) }
+    guard String(cString: out).hasPrefix("NVIDIA"), dlopen(nvidiaCompiler, RTLD_LAZY) == nil else { return nil }
+    return "\(nvidiaCompiler), NVIDIA's compiler, cannot be loaded: it is a part of the driver that has to be there too"
+  }
+  private static let nvidiaCompiler = "libnvidia-nvvm.so.4"
 
   func log(for device: cl_device_id) -> String {
     var out: UnsafeMutablePointer<CChar>?

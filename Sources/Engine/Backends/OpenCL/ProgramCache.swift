@@ -67,21 +67,68 @@ package final class ProgramCache {
     return String(hash.value, radix: 16)
   }()
 
-  /// A kernel object of its own for each launch, so that arguments are set once.
-  func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
+  /// What a launch's program is made of.
+  private struct Recipe {
+    /// What an error names.
+    let file: String
+    /// What an error names, and what options follow from.
+    let macros: String
+    /// Of its text in `programs`.
+    let key: String
+    /// The launch's kernel there.
+    let function: String
+    let sources: () throws(EngineError) -> [String]
+  }
+
+  private func recipe(_ launch: Launch) -> Recipe {
+    let macros = macros(launch.defines)
     if joinsForms, let (name, forms, index) = ProgramForms.beside(launch.file, launch.defines) {
-      let program = try program(
-        launch.file, key: name, macros: macros(launch.defines),
-        sources: [prelude(), ProgramForms.text(forms, of: text([launch.file]).joined())])
-      return try OpenCLKernel(program, function: ProgramForms.name(launch.function, form: index), call)
+      return Recipe(file: launch.file, macros: macros, key: name, function: ProgramForms.name(launch.function, form: index)) {
+        () throws(EngineError) in
+        [try self.prelude(), ProgramForms.text(forms, of: try self.text([launch.file]).joined())]
+      }
     }
     // One program of all that need no macros of their own.
     let isShared = Self.shared.contains(launch.file) && launch.defines.allSatisfy { ["LANES", "WIDTH"].contains($0.name) }
-    let program = try program(
-      launch.file, key: (isShared ? "shared" : launch.file) + " " + macros(launch.defines), macros: macros(launch.defines),
-      sources: [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), prelude()]
-        + text(isShared ? Self.shared : [launch.file]))
-    return try OpenCLKernel(program, function: launch.function, call)
+    return Recipe(
+      file: launch.file, macros: macros, key: (isShared ? "shared" : launch.file) + " " + macros, function: launch.function
+    ) { () throws(EngineError) in
+      [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), try self.prelude()]
+        + (try self.text(isShared ? Self.shared : [launch.file]))
+    }
+  }
+
+  /// A kernel object of its own for each launch, so that arguments are set once.
+  func kernel(_ launch: Launch) throws(EngineError) -> OpenCLKernel {
+    let recipe = recipe(launch)
+    return try OpenCLKernel(try program(recipe), function: recipe.function, call)
+  }
+
+  /// Takes the programs that an earlier process built.
+  ///
+  /// - Returns: a launch of each program that is left to build; none where built programs are not kept.
+  func takeKept(_ launches: [Launch]) throws(EngineError) -> [Launch] {
+    guard store != nil else { return [] }
+    var left: [String: Launch] = [:]
+    for launch in launches {
+      let recipe = recipe(launch)
+      guard programs[recipe.key] == nil, left[recipe.key] == nil else { continue }
+      if let kept = kept(name(try recipe.sources()), options(recipe.macros)) {
+        programs[recipe.key] = kept
+      } else {
+        left[recipe.key] = launch
+      }
+    }
+    return left.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  /// Builds a launch's program and keeps it, for another process.
+  ///
+  /// It is then taken as that process will take it: NVIDIA's driver gives a text, and caches what its assembler makes of that.
+  func keep(_ launch: Launch) throws(EngineError) {
+    let recipe = recipe(launch)
+    _ = try program(recipe)
+    _ = kept(name(try recipe.sources()), options(recipe.macros))
   }
 
   /// What a launch is of, compiled anew as a program of its own.
@@ -100,27 +147,24 @@ package final class ProgramCache {
     defines.map { "-D\($0.name)=\($0.value)" }.joined(separator: " ")
   }
 
-  /// - Parameters:
-  ///   - file: what an error names.
-  ///   - macros: what an error names, and what options follow from.
-  ///   - key: of this text in `programs`.
-  private func program(
-    _ file: String, key: String, macros: String, sources: @autoclosure () throws(EngineError) -> [String]
-  ) throws(EngineError) -> OpenCLProgram {
-    if let known = programs[key] { return known }
-    let sources = try sources()
-    let name = Array((identity + sources.joined()).utf8)
-    let options = self.options(macros)
+  private func program(_ recipe: Recipe) throws(EngineError) -> OpenCLProgram {
+    if let known = programs[recipe.key] { return known }
+    let sources = try recipe.sources()
+    let name = name(sources)
+    let options = options(recipe.macros)
     if let kept = kept(name, options) {
-      programs[key] = kept
+      programs[recipe.key] = kept
       return kept
     }
     let program = try OpenCLProgram(context, sources: sources, call)
-    try program.build(for: device, options, file: file, macros: macros, call)
+    try program.build(for: device, options, file: recipe.file, macros: recipe.macros, call)
     if let store, let binary = try? program.binary(call), !binary.isEmpty { store.keep(binary, for: name) }
-    programs[key] = program
+    programs[recipe.key] = program
     return program
   }
+
+  /// What a built program is kept under.
+  private func name(_ sources: [String]) -> [UInt8] { Array((identity + sources.joined()).utf8) }
 
   /// A program that an earlier process built; nil where there is none, or the driver does not take it.
   private func kept(_ name: [UInt8], _ options: String) -> OpenCLProgram? {

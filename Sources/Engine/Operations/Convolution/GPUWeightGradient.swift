@@ -105,7 +105,7 @@ extension WeightGradientKernel {
       ]
   }
 
-  /// Adds up `partials` sums of each of `count` elements, in their order.
+  /// Adds up `partials` sums of each of `count` elements, in an order that follows from their number.
   func gpuReduction(count: Int, partials: Int, accumulates: Bool) -> Launch {
     Launch(
       "conv2d_gpu_weight_gradient.cl", "conv2d_gpu_reduce",
@@ -113,6 +113,6 @@ extension WeightGradientKernel {
         ("dw", .target(0)), ("partial", .scratch(scratch)),
         ("first", .int(firstRow * inChannels * kernel * kernel)), ("count", .int(count)), ("slices", .int(partials)),
         ("accumulate", .int(accumulates ? 1 : 0)),
-      ], global: [(count + 63) / 64 * 64], local: [64])
+      ], global: [(count + 15) / 16 * 256], local: [256])
   }
 }
