@@ -76,7 +76,8 @@ let package = Package(
     .testTarget(
       name: "ReportsTests", dependencies: ["Reports", "Runs", "Engine", "Images", "Datasets"], swiftSettings: strict),
     .testTarget(
-      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets", "Slides", argumentParser], exclude: ["Help"],
+      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets", "Runs", "Slides", argumentParser],
+      exclude: ["Help"],
       swiftSettings: strict),
   ],
   cLanguageStandard: .gnu2x

@@ -34,6 +34,14 @@ struct DataCommand: ParsableCommand {
 
     func run() throws {
       try failing {
+        let (settings, taken) =
+          slide
+          ? ("slide of \(size) x \(size) pixels, seed \(seed)", ["synthetic_wsi.tiff", "synthetic_mask.tiff"])
+          : (
+            "patches of \(patch) x \(patch) pixels: \(train), \(validation) and \(test), seed \(seed)",
+            ["train", "validation", "test"]
+          )
+        try Self.claim(folder, settings, taken)
         if slide {
           var options = SlideSynthesis.Options(width: size, height: size, seed: seed)
           options.threads = processorCount
@@ -49,6 +57,22 @@ struct DataCommand: ParsableCommand {
             patchSize: patch, trainCount: train, validationCount: validation, testCount: test, seed: seed))
         print("\(count) patches in \(folder)")
       }
+    }
+
+    /// Notes in the folder what is drawn there.
+    ///
+    /// - Throws: where something else lies under the names that would be written: a data set of real patches, or one drawn otherwise.
+    private static func claim(_ folder: String, _ settings: String, _ names: [String]) throws {
+      let note = folder + "/synthetic.txt"
+      let known = (try? String(contentsOfFile: note, encoding: .utf8)) ?? ""
+      let isSame = known.split(separator: "\n").contains { $0 == settings }
+      if !isSame, let taken = names.first(where: { FileManager.default.fileExists(atPath: folder + "/" + $0) }) {
+        throw RunError.file(
+          path: folder + "/" + taken, problem: "is there already, and not of these settings: choose another folder, or delete it")
+      }
+      guard !isSame else { return }
+      try makeFolder(folder)
+      try FileBytes.write(Array((known + settings + "\n").utf8), to: note)
     }
   }
 
@@ -97,8 +121,10 @@ struct DataCommand: ParsableCommand {
           let lines = inspection.rows.filter { $0.caseName != nil }.map { row in
             let weight = row.suggestedPositiveWeight.map { String(format: "%.3f", $0) } ?? ""
             let diameter = row.medianDiameter.map { String(format: "%.1f", $0) } ?? ""
-            return "\(row.split.rawValue),\(row.group),\(row.caseName ?? ""),\(row.patches),\(row.emptyMasks),\(row.size),"
-              + "\(row.foreground),\(row.pixels),\(weight),\(diameter)"
+            return CSV.line([
+              row.split.rawValue, row.group, row.caseName ?? "", "\(row.patches)", "\(row.emptyMasks)", "\(row.size)",
+              "\(row.foreground)", "\(row.pixels)", weight, diameter,
+            ])
           }
           let head = "split,group,case,patches,empty_masks,size,foreground_px,pixels,pos_weight,glomerulus_px"
           try FileBytes.write(Array((([head] + lines).joined(separator: "\n") + "\n").utf8), to: csv)

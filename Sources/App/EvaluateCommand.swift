@@ -182,8 +182,8 @@ struct LoadedModel {
     guard let side = patch ?? metadata["patch"].flatMap(Int.init) else {
       throw RunError.file(path: file, problem: "does not say its patch size: give --patch")
     }
-    guard side >= 16, side % VariableUNet.sideMultiple == 0 else {
-      throw RunError.setting(name: "--patch", problem: "should be a multiple of 16, not \(side)")
+    guard VariableUNet.sides.contains(side) else {
+      throw RunError.setting(name: "--patch", problem: "should be a multiple of 16, at most 65520, not \(side)")
     }
     self.patch = side
     self.file = file

@@ -67,10 +67,10 @@ struct PlanCommand: ParsableCommand {
   }
 
   func validate() throws {
-    guard patch >= 16, patch % VariableUNet.sideMultiple == 0 else {
-      throw ValidationError("--patch should be a multiple of 16.")
+    guard VariableUNet.sides.contains(patch) else {
+      throw ValidationError("--patch should be a multiple of 16, at most 65520.")
     }
-    guard batch >= 1 else { throw ValidationError("--batch should be at least 1.") }
+    guard (1...65_535).contains(batch) else { throw ValidationError("--batch should be 1 to 65535.") }
     if let microBatch, microBatch < 1 { throw ValidationError("--micro-batch should be at least 1.") }
     if let base, base < 2 || base % 2 != 0 { throw ValidationError("--base should be even and at least 2.") }
   }

@@ -3,6 +3,7 @@ import Datasets
 import Engine
 import Foundation
 import Images
+import Logging
 import Runs
 
 /// `glomseg predict`.
@@ -45,10 +46,32 @@ struct PredictCommand: ParsableCommand {
         throw RunError.request("two images are named \(double): predict them into different folders")
       }
       try makeFolder(output)
+      let target = URL(fileURLWithPath: output).resolvingSymlinksInPath().path
+      if let item = items.first(where: {
+        URL(fileURLWithPath: $0.image).deletingLastPathComponent().resolvingSymlinksInPath().path == target
+      }) {
+        throw RunError.file(
+          path: output, problem: "holds \(item.image), and a mask of that name may lie beside it: choose another folder with -o")
+      }
       let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
       let predictor = Predictor(loaded.session, patch: loaded.patch, threshold: threshold)
+      var failures: [String] = []
+      var isScaleKnown = true
       for (index, item) in items.enumerated() {
-        let image = try ImageFile.read(item.image, channels: 3)
+        let image: PixelBuffer
+        do { image = try ImageFile.read(item.image, channels: 3) } catch {
+          failures.append("\(error)")
+          continue
+        }
+        let scale = Double(max(image.width, image.height)) / Double(loaded.sourcePatch)
+        if isScaleKnown, !(0.67...1.5).contains(scale) {
+          isScaleKnown = false
+          log.warning(
+            """
+            \(item.image) is \(image.width) x \(image.height) pixels and the model was trained on patches of \(loaded.sourcePatch): \
+            glomeruli of another size than it learnt are missed; 'glomseg segment' cuts large images into such patches
+            """)
+        }
         let map = try predictor.probabilities(image)
         let mask = predictor.mask(map)
         let name = output + "/" + names[index]
@@ -65,7 +88,11 @@ struct PredictCommand: ParsableCommand {
         if isatty(2) == 1 { writeError("\r\u{1B}[K\(index + 1) of \(items.count) images") }
       }
       if isatty(2) == 1 { writeError("\r\u{1B}[K") }
-      print("\(items.count) masks\(panels ? " and panels" : "") in \(output)")
+      print("\(items.count - failures.count) masks\(panels ? " and panels" : "") in \(output)")
+      for failure in failures { log.warning("\(failure)") }
+      if !failures.isEmpty {
+        throw RunError.request("\(failures.count) of \(items.count) images could not be read; they are named above")
+      }
     }
   }
 
@@ -76,13 +103,19 @@ struct PredictCommand: ParsableCommand {
       throw RunError.file(path: path, problem: "there is no such image or folder")
     }
     guard isFolder.boolValue else { return [(path, nil)] }
-    if let data = try? PatchDataset.scan(root: path), !data.pairs.isEmpty {
-      let pairs = try Split(rawValue: split).map { try data.requirePairs(in: $0) } ?? data.pairs
-      return pairs.map { ($0.imagePath, $0.maskPath) }
+    if let data = try? PatchDataset.scan(root: path) {
+      let chosen = Split(rawValue: split)
+      let found = data.images.filter { chosen == nil || $0.split == chosen }
+      guard found.isEmpty, let chosen else { return found.map { ($0.image, $0.mask) } }
+      throw RunError.file(path: path, problem: "holds no images of the split '\(chosen.rawValue)'")
     }
     let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
     let suffixes = [".png", ".jpg", ".jpeg"]
-    return names.filter { name in suffixes.contains { name.lowercased().hasSuffix($0) } }.map { (path + "/" + $0, nil) }
+    let images = names.filter { name in suffixes.contains { name.lowercased().hasSuffix($0) } }
+    let stems = Set(images.map(stem))
+    // A mask beside its image is none to predict.
+    return images.filter { !(stem($0).hasSuffix("_mask") && stems.contains(String(stem($0).dropLast(5)))) }
+      .map { (path + "/" + $0, nil) }
   }
 
   /// A file's name without folder and suffix, and without the KPIs layout's _img.

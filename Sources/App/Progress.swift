@@ -36,7 +36,7 @@ final class Progress {
     case .epoch(let record, let isBest):
       epochStart = nil
       clear()
-      var text = "epoch \(record.epoch)/\(epochs)  loss \(decimals(record.trainLoss))"
+      var text = "epoch \(record.epoch)/\(epochs)  loss \(record.trainLoss.map(decimals) ?? "none: every batch was left out")"
       if let scores = record.validation {
         text +=
           "  validation F1 \(decimals(scores.f1)) precision \(decimals(scores.precision)) recall \(decimals(scores.recall))"

@@ -77,8 +77,8 @@ struct TrainCommand: ParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Turn patches by quarter turns at random (no).") var turns: Bool?
   @Option(help: "Random change of brightness, up to this share (0).") var brightness: Double?
   @Option(help: "Random change of contrast, up to this share (0).") var contrast: Double?
-  @Option(parsing: .upToNextOption, help: "Groups to train on (all).") var trainGroups: [String] = []
-  @Option(parsing: .upToNextOption, help: "Groups to validate on (all).") var validationGroups: [String] = []
+  @Option(parsing: .upToNextOption, help: "Groups to train on, such as DN,NEP25 (all).") var trainGroups: [String] = []
+  @Option(parsing: .upToNextOption, help: "Groups to validate on, such as DN,NEP25 (all).") var validationGroups: [String] = []
   @Option(help: "Share of each group's training patches (1).") var subset: Double?
   @Option(help: "Seed of the subset (0).") var subsetSeed: UInt64?
   @Option(help: "What an epoch shows equally often: none, group, foreground or both (none).") var balance: String?
@@ -120,8 +120,8 @@ struct TrainCommand: ParsableCommand {
     options.turns = turns
     options.brightness = brightness
     options.contrast = contrast
-    options.train_groups = trainGroups.isEmpty ? nil : trainGroups
-    options.validation_groups = validationGroups.isEmpty ? nil : validationGroups
+    options.train_groups = Self.names(trainGroups)
+    options.validation_groups = Self.names(validationGroups)
     options.subset = subset
     options.subset_seed = subsetSeed
     options.balance = balance
@@ -140,8 +140,9 @@ struct TrainCommand: ParsableCommand {
     if let config { given = try given.over(RunOptions.parse(readText(config), path: config)) }
     if resume {
       guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
-      guard RunDirectory(output).canResume else {
-        throw RunError.file(path: output, problem: "holds no run to resume: there is no resume.safetensors")
+      if let missing = RunDirectory(output).missingToResume {
+        throw RunError.file(
+          path: output, problem: "holds no run to resume: there is no \(URL(fileURLWithPath: missing).lastPathComponent)")
       }
       let saved = RunDirectory(output).configuration
       given = try given.over(RunOptions.parse(readText(saved), path: saved))
@@ -151,16 +152,37 @@ struct TrainCommand: ParsableCommand {
     // A wrong device is known at once; checking a large data set takes minutes.
     let backend = try chooseBackend(configuration.device, precision: configuration.precision)
     let data = try loadDataset(data, skipBad: skipBad)
+    try data.requireForeground(in: .train)
+    if let first = data.faintMasks.first {
+      log.warning(
+        "\(data.faintMasks.count) masks have values above 0 but none of 128 or more, and count as empty, such as \(first.maskPath)"
+      )
+    }
     let directory = try RunDirectory(output ?? "runs/" + RunName.of(configuration))
     if !resume, directory.holdsRun {
-      throw RunError.file(
-        path: directory.path, problem: "holds a run already: go on with --resume, or choose another folder with -o")
+      let wayOut = directory.canResume ? "go on with --resume" : "it cannot go on, so delete it"
+      throw RunError.file(path: directory.path, problem: "holds a run already: \(wayOut), or choose another folder with -o")
     }
     try directory.create()
+    guard let lock = try RunLock(directory) else {
+      throw RunError.file(
+        path: directory.path, problem: "belongs to another process now: wait for it, or choose another folder with -o")
+    }
+    defer { lock.release() }
     Interrupt.install()
     let run = try TrainingRun(
       configuration, data: data, directory: directory, backend: backend, resuming: resume)
     if let note = run.tilesNote { log.warning("\(note)") }
+    if !run.changes.isEmpty {
+      log.warning("goes on with other settings than it began with: \(run.changes.joined(separator: "; "))")
+    }
+    if !run.sharedCases.isEmpty {
+      log.warning(
+        """
+        training and validation patches are of the same cases, so that scores are better than on new ones: \
+        \(run.sharedCases.prefix(5).joined(separator: ", "))\(run.sharedCases.count > 5 ? " and others" : "")
+        """)
+    }
     let report = run.session.plan.report
     log.info(
       """
@@ -197,7 +219,7 @@ struct TrainCommand: ParsableCommand {
     case .interrupted(let epoch):
       log.notice(
         """
-        stopped in epoch \(epoch), all saved; go on with: glomseg train \(self.data) -o \(directory.path) --resume\
+        stopped in epoch \(epoch), all saved; go on with: glomseg train \(quoted(self.data)) -o \(quoted(directory.path)) --resume\
         \(skipBad ? " --skip-bad" : "")
         """)
     case .finished, .stoppedEarly:
@@ -213,6 +235,22 @@ struct TrainCommand: ParsableCommand {
       print("\(directory.path): \(files)")
     }
   }
+}
+
+extension TrainCommand {
+  /// Groups as given, apart or with commas between them; nil for none.
+  fileprivate static func names(_ words: [String]) -> [String]? {
+    let names = words.flatMap { $0.split(separator: ",").map(String.init) }
+    return names.isEmpty ? nil : names
+  }
+}
+
+/// A path as a shell takes it.
+private func quoted(_ path: String) -> String {
+  let isPlain = path.unicodeScalars.allSatisfy {
+    CharacterSet.alphanumerics.contains($0) || "/._-+,:@".unicodeScalars.contains($0)
+  }
+  return isPlain && !path.isEmpty ? path : "'" + path.replacing("'", with: "'\\''") + "'"
 }
 
 func readText(_ path: String) throws -> String {

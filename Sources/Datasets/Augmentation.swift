@@ -70,11 +70,13 @@ public struct Augmentation: Sendable, Equatable {
     }
   }
 
-  /// The draw for a patch in an epoch: the same three numbers give the same draw on any thread, in any order.
-  public func draw(seed: UInt64, epoch: Int, sample: Int) -> Draw {
+  /// The draw for a patch in an epoch: the same four numbers give the same draw on any thread, in any order.
+  ///
+  /// - Parameter time: how often the epoch had the patch before.
+  public func draw(seed: UInt64, epoch: Int, sample: Int, time: Int = 0) -> Draw {
+    let sample = UInt64(bitPattern: Int64(sample)) | UInt64(time) << 40
     var random = RandomSource(
-      seed: seed, RandomStream.augmentation.rawValue, UInt64(bitPattern: Int64(epoch)),
-      UInt64(bitPattern: Int64(sample)))
+      seed: seed, RandomStream.augmentation.rawValue, UInt64(bitPattern: Int64(epoch)), sample)
     // Every number is drawn, used or not, so switching one change off leaves the others alone.
     let bits = random.next()
     let brightnessDraw = Float(random.uniform(-1, 1)), contrastDraw = Float(random.uniform(-1, 1))
@@ -85,8 +87,7 @@ public struct Augmentation: Sendable, Equatable {
     /// Numbers of their own for each change that is made to a share of the patches.
     func chance(_ probability: Double, _ change: UInt64) -> RandomSource? {
       var own = RandomSource(
-        seed: seed, RandomStream.augmentation.rawValue, UInt64(bitPattern: Int64(epoch)),
-        UInt64(bitPattern: Int64(sample)), change)
+        seed: seed, RandomStream.augmentation.rawValue, UInt64(bitPattern: Int64(epoch)), sample, change)
       return own.unit() < probability ? own : nil
     }
     if chance(flipProbability, 5) == nil { (draw.flipsX, draw.flipsY) = (false, false) }

@@ -106,6 +106,16 @@ public struct BatchLoader: Sendable {
     try Prefetcher(loader: self, epoch: epoch, startBatch: startBatch)
   }
 
+  /// How often each of a batch's patches was in the epoch before: a patch that is shown again is changed in another way.
+  private static func timesShown(_ order: [Int], before start: Int, _ indices: [Int]) -> [Int] {
+    var counts = Dictionary(indices.map { ($0, 0) }) { first, _ in first }
+    for i in order[..<start] { if let count = counts[i] { counts[i] = count + 1 } }
+    return indices.map { i in
+      defer { counts[i, default: 0] += 1 }
+      return counts[i, default: 0]
+    }
+  }
+
   /// Makes one batch on the calling thread.
   ///
   /// - Parameters:
@@ -130,13 +140,14 @@ public struct BatchLoader: Sendable {
       patches.append(patch)
     }
 
+    let shown = Self.timesShown(order, before: range.lowerBound, indices)
     let (width, height) = (patches[0].width, patches[0].height)
     let plane = width * height
     var masks = [Float](repeating: 0, count: indices.count * plane)
     let images = [Float](unsafeUninitializedCapacity: 3 * indices.count * plane) { images, filled in
       masks.withUnsafeMutableBufferPointer { masks in
         for (slot, patch) in patches.enumerated() {
-          let draw = options.augmentation.draw(seed: options.seed, epoch: epoch, sample: indices[slot])
+          let draw = options.augmentation.draw(seed: options.seed, epoch: epoch, sample: indices[slot], time: shown[slot])
           patch.write(
             draw,
             image: UnsafeMutableBufferPointer(rebasing: images[3 * slot * plane..<3 * (slot + 1) * plane]),

@@ -78,6 +78,12 @@ public struct DatasetInspection: Sendable {
     }
     let empty = groups.reduce(0) { $0 + $1.emptyMasks }
     if empty > 0 { notes.append("\(empty) patches have an empty mask") }
+    let faint = dataset.faintMasks
+    if let first = faint.first {
+      notes.append(
+        "\(faint.count) masks have no pixel of \(PatchSample.foregroundThreshold) or more but some above 0, and count as empty, such as "
+          + first.maskPath)
+    }
     let sized = groups.filter { $0.diameters.count >= 5 }.compactMap { row in
       row.medianDiameter.map { (name: "\(row.split.rawValue)/\(row.group)", diameter: $0) }
     }.sorted { $0.diameter < $1.diameter }

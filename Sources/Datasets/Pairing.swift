@@ -30,10 +30,14 @@ extension PatchDataset {
   ///
   /// - Parameter files: absolute paths; those outside `img` and `mask` folders and those that are no images by
   ///   their suffix are passed over.
-  static func pair(_ files: [String]) -> (pairs: [PatchPair], faults: [DatasetFault]) {
+  /// - Returns: the pairs, images without a mask (which are faults too), and all faults.
+  static func pair(
+    _ files: [String]
+  ) -> (pairs: [PatchPair], alone: [(split: Split, image: String)], faults: [DatasetFault]) {
     var patches: [Key: Files] = [:]
     var misplaced: Set<String> = []
     var faults: [DatasetFault] = []
+    var alone: [(split: Split, image: String)] = []
 
     for path in files.sorted() {
       let parts = path.split(separator: "/")
@@ -84,6 +88,7 @@ extension PatchDataset {
             index: key.index, x: key.x, y: key.y, imagePath: image, maskPath: mask, width: 0,
             height: 0))
       case (let image?, nil):
+        alone.append((key.split, image))
         faults.append(DatasetFault(.imageWithoutMask, image, "the image has no mask of the same name"))
       case (nil, let mask?):
         faults.append(DatasetFault(.maskWithoutImage, mask, "the mask has no image of the same name"))
@@ -91,6 +96,6 @@ extension PatchDataset {
         break
       }
     }
-    return (pairs, faults.sorted { $0.path < $1.path })
+    return (pairs, alone, faults.sorted { $0.path < $1.path })
   }
 }

@@ -11,6 +11,8 @@ public struct PatchDataset: Sendable {
   public let root: String
   /// Sorted by split, group, case, prefix, index, x, y.
   public private(set) var pairs: [PatchPair]
+  /// Every image, in the order of their paths, with its mask where it has a usable one: prediction needs none.
+  public private(set) var images: [(split: Split, image: String, mask: String?)] = []
   /// In the order of the files' paths; those of `verified` follow.
   public private(set) var faults: [DatasetFault]
 
@@ -39,6 +41,10 @@ public struct PatchDataset: Sendable {
     dataset.adopt(found.pairs, threads: Parallel.defaultThreadCount) {
       pair throws(PairFailure) in try checkedHeaders(pair)
     }
+    let usable = Set(dataset.pairs.map(\.imagePath))
+    dataset.images =
+      (found.pairs.map { ($0.split, $0.imagePath, usable.contains($0.imagePath) ? $0.maskPath : nil) }
+      + found.alone.map { ($0.split, $0.image, nil) }).sorted { $0.1 < $1.1 }
     return dataset
   }
 
@@ -84,6 +90,21 @@ public struct PatchDataset: Sendable {
     let chosen = pairs(in: split)
     if chosen.isEmpty { throw .empty("\(root): there are no usable patches of the split '\(split.rawValue)'") }
     return chosen
+  }
+
+  /// Patches whose masks have values above 0 and none of foreground: class numbers, or opacities. Of a verified data set.
+  public var faintMasks: [PatchPair] {
+    pairs.filter { $0.foregroundCount == 0 && $0.maskMaximum.map { $0 > 0 } ?? false }
+  }
+
+  /// - Throws: `.empty` where no mask of the split has foreground, so that there is nothing to learn; of a verified data set.
+  public func requireForeground(in split: Split) throws(DatasetError) {
+    let chosen = pairs(in: split)
+    guard !chosen.isEmpty, chosen.allSatisfy({ $0.foregroundCount == 0 }) else { return }
+    let largest = chosen.compactMap(\.maskMaximum).max() ?? 0
+    throw .empty(
+      "\(root): no mask of the split '\(split.rawValue)' has a glomerulus: foreground is \(PatchSample.foregroundThreshold) to 255, "
+        + "and the largest value there is \(largest)")
   }
 
   // MARK: - Checks of pairs
@@ -143,6 +164,7 @@ public struct PatchDataset: Sendable {
     var complete = checked
     let found = RunMask(maskPixels, above: PatchSample.foregroundThreshold - 1)
     complete.foregroundCount = found.area
+    complete.maskMaximum = maskPixels.bytes.max() ?? 0
     complete.objectDiameters = MaskObjects(found).objects.filter {
       $0.left > 0 && $0.top > 0 && $0.right < found.width && $0.bottom < found.height && $0.area >= 16
     }.map { (4 * Double($0.area) / .pi).squareRoot() }

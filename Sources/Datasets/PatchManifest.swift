@@ -87,10 +87,13 @@ public struct PatchRecord: Sendable, Equatable {
 final class PatchManifest: Sendable {
   private struct State: Sendable {
     var records: [String: [Int: PatchRecord]] = [:]
+    /// Of each slide and its mask when they were cut.
+    var stamps: [String: String] = [:]
     var descriptor: Int32 = -1
   }
 
   private let folder: String
+  private let settings: String
   private let state = Monitor(State())
   private var path: String { folder + "/manifest.csv" }
   private var partPath: String { folder + "/manifest.part.csv" }
@@ -101,8 +104,15 @@ final class PatchManifest: Sendable {
   /// - Throws: `.option` where the folder holds patches that were cut otherwise.
   init(folder: String, settings: String) throws(DatasetError) {
     self.folder = folder
+    self.settings = settings
+    var stamps: [String: String] = [:]
     if let text = Self.read(settingsPath) {
-      let known = String(text.prefix { $0 != "\n" })
+      let lines = text.split(separator: "\n").map(String.init)
+      for line in lines.dropFirst() {
+        let parts = line.split(separator: "\t", maxSplits: 1).map(String.init)
+        if parts.count == 2 { stamps[parts[1]] = parts[0] }
+      }
+      let known = lines.first ?? ""
       guard known == settings else {
         throw .option(
           "\(folder): it holds patches that were cut otherwise (\(known)); choose another folder, or the same options")
@@ -127,13 +137,52 @@ final class PatchManifest: Sendable {
     }
     // A line that was cut is ended, so that the next one stands alone.
     _ = "\n".withCString { Glibc.write(descriptor, $0, 1) }
-    let known = records
-    state.change { $0 = State(records: known, descriptor: descriptor) }
+    let (known, seen) = (records, stamps)
+    state.change { $0 = State(records: known, stamps: seen, descriptor: descriptor) }
   }
 
   deinit { state.change { _ = close($0.descriptor) } }
 
   func records(of slide: String) -> [Int: PatchRecord] { state.change { $0.records[slide] ?? [:] } }
+
+  /// Notes of which files a slide is cut. Where it was cut of others, its patches are removed and their records forgotten.
+  ///
+  /// - Parameter stamp: a line that changes with the slide's or its mask's file.
+  func begin(_ slide: String, stamp: String) throws(DatasetError) {
+    let known = state.change { $0.stamps[slide] }
+    if known == stamp { return }
+    // What was cut before stamps were noted is believed.
+    if known != nil { try forget(slide) }
+    let stamps = state.change { state in
+      state.stamps[slide] = stamp
+      return state.stamps
+    }
+    let lines = [settings] + stamps.sorted { $0.key < $1.key }.map { "\($0.value)\t\($0.key)" }
+    do throws(ImageError) {
+      try FileBytes.write(Array((lines.joined(separator: "\n") + "\n").utf8), to: settingsPath)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// Removes a slide's patches and their records.
+  func forget(_ slide: String) throws(DatasetError) {
+    let old = state.change { $0.records[slide] ?? [:] }
+    guard !old.isEmpty else { return }
+    for record in old.values where record.outcome == .kept { removeFiles(of: record) }
+    state.change { $0.records[slide] = nil }
+    try write()
+    // All that is left stands in the manifest now.
+    state.change { _ = ftruncate($0.descriptor, 0) }
+  }
+
+  private func removeFiles(of record: PatchRecord) {
+    unlink(folder + "/" + record.image)
+    // <slide>/img/<stem>_img.<kind>: the slide's name may hold anything, the rest is ours.
+    let stem = record.image.dropFirst(record.slide.count + "/img/".count).prefix { $0 != "." }
+    guard stem.hasSuffix("_img") else { return }
+    for kind in ["png", "jpg"] { unlink("\(folder)/\(record.slide)/mask/\(stem.dropLast("img".count))mask.\(kind)") }
+  }
 
   /// Notes a patch, on disk too. Its files are written already.
   func add(_ record: PatchRecord) {
@@ -147,6 +196,11 @@ final class PatchManifest: Sendable {
 
   /// Writes the whole manifest: all slides sorted by name, positions in order.
   func finish() throws(DatasetError) {
+    try write()
+    unlink(partPath)
+  }
+
+  private func write() throws(DatasetError) {
     let records = state.change { $0.records }
     var lines = [PatchRecord.header]
     for slide in records.keys.sorted() {
@@ -155,7 +209,6 @@ final class PatchManifest: Sendable {
     do throws(ImageError) { try FileBytes.write(Array((lines.joined(separator: "\n") + "\n").utf8), to: path) } catch {
       throw .image(error)
     }
-    unlink(partPath)
   }
 
   private static func read(_ path: String) -> String? {

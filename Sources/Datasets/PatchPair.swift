@@ -27,6 +27,8 @@ public struct PatchPair: Sendable, Hashable {
   public internal(set) var height: Int
   /// Mask pixels of 128 or more; `nil` until `PatchDataset.verified` has decoded the mask.
   public internal(set) var foregroundCount: Int?
+  /// The mask's largest value; `nil` until then. Between 1 and 127 it is a mask of glomeruli that does not count as one.
+  public internal(set) var maskMaximum: UInt8?
   /// Diameters of the discs with the areas of the mask's objects that don't touch its border, in pixels of the file;
   /// `nil` until then.
   public internal(set) var objectDiameters: [Double]?

@@ -42,10 +42,11 @@ public struct PatchSelection: Sendable, Equatable {
   ) throws(DatasetError) -> [PatchPair] {
     guard !groups.isEmpty else { return pairs }
     let known = Set(pairs.map(\.group))
-    if let unknown = groups.first(where: { !known.contains($0) }) {
+    let wanted = Set(groups.map { $0.lowercased() })
+    if let unknown = groups.first(where: { name in !known.contains { $0.lowercased() == name.lowercased() } }) {
       throw .option(
         "the split '\(split.rawValue)' has no group \(unknown); it has \(known.sorted().joined(separator: ", "))")
     }
-    return pairs.filter { groups.contains($0.group) }
+    return pairs.filter { wanted.contains($0.group.lowercased()) }
   }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Slides
 import Images
 import Randomness
@@ -54,6 +55,8 @@ public enum SlidePatching {
         report.littleTissue += records.values.count { $0.outcome == .littleTissue }
       } catch {
         report.failures.append(error.description)
+        // Half a slide is not to be trained on unnoticed.
+        try manifest.forget(slide.name(options))
       }
     }
     if !report.wasInterrupted { try manifest.finish() }
@@ -91,6 +94,7 @@ public enum SlidePatching {
       throw .image(error)
     }
 
+    try manifest.begin(job.name, stamp: "\(stamp(slide.path)); mask \(stamp(maskPath))")
     let known = manifest.records(of: job.name)
     let missing = (0..<job.grid.count).filter { known[$0] == nil }
     let all = job.grid.count
@@ -112,6 +116,13 @@ public enum SlidePatching {
     }
     if let error = failure.change({ $0 }) { throw error }
     return !stopped.isSet
+  }
+
+  /// Length and time of change: another file under an old name is another slide.
+  private static func stamp(_ path: String) -> String {
+    var about = stat()
+    guard stat(path, &about) == 0 else { return "none" }
+    return "\(about.st_size) bytes of \(about.st_mtim.tv_sec)"
   }
 
   private final class Flag: Sendable {

@@ -77,7 +77,8 @@ public enum SlideSet {
   private static func describe(_ absolute: String, given: String, mask: String?, group: String?) -> SlideCase {
     let parts = absolute.split(separator: "/").map(String.init)
     let name = parts.last ?? absolute
-    let stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
+    var stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
+    if stem.lowercased().hasSuffix(".ome") { stem = String(stem.dropLast(4)) }
     let caseName = stem.lowercased().hasSuffix("_wsi") ? String(stem.dropLast(4)) : stem
     let folder = given.lastIndex(of: "/").map { String(given[..<$0]) } ?? "."
     let folderName = parts.dropLast().last ?? ""

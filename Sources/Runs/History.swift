@@ -1,7 +1,8 @@
 /// What an epoch gave.
 public struct EpochRecord: Sendable, Equatable {
   public let epoch: Int
-  public let trainLoss: Double
+  /// Nil where every batch was left out, as not finite.
+  public let trainLoss: Double?
   public let validation: PixelScores?
   /// Share of the validation pixels whose decision differs from the epoch before; nil in the first epoch.
   public let changed: Double?
@@ -42,7 +43,7 @@ public struct History: Sendable {
   static func line(_ record: EpochRecord, after previous: EpochRecord?) -> String {
     let scores = record.validation.map { [$0.accuracy, $0.precision, $0.recall, $0.f1, $0.diceMean].map { "\($0)" } }
     let fields =
-      ["\(record.epoch)", "\(record.trainLoss)"] + (scores ?? Array(repeating: "", count: 5))
+      ["\(record.epoch)", record.trainLoss.map { "\($0)" } ?? ""] + (scores ?? Array(repeating: "", count: 5))
       + ["\(record.learningRate)", "\(record.seconds)", record.changed.map { "\($0)" } ?? ""]
       + swings(previous?.validation, record.validation)
     return fields.joined(separator: ",")
@@ -78,7 +79,7 @@ public struct History: Sendable {
     for (number, line) in try RunDirectory.read(path).split(separator: "\n").enumerated() where number > 0 {
       let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
       // Runs of version 0.1.0's first days lack the last column or the last four. Swings are made again of the scores.
-      guard [9, 10, 13].contains(fields.count), let index = Int(fields[0]), let loss = Double(fields[1]),
+      guard [9, 10, 13].contains(fields.count), let index = Int(fields[0]), fields[1].isEmpty || Double(fields[1]) != nil,
         let rate = Double(fields[7]),
         let seconds = Double(fields[8])
       else { throw .file(path: path, problem: "line \(number + 1) is not a line of glomseg's") }
@@ -91,7 +92,7 @@ public struct History: Sendable {
         : nil
       history.records.append(
         EpochRecord(
-          epoch: index, trainLoss: loss, validation: scores, changed: fields.count > 9 ? Double(fields[9]) : nil,
+          epoch: index, trainLoss: Double(fields[1]), validation: scores, changed: fields.count > 9 ? Double(fields[9]) : nil,
           learningRate: rate, seconds: seconds))
     }
     return history

@@ -125,7 +125,7 @@ public struct RunConfiguration: Sendable, Equatable {
       if !holds { throw .setting(name: name, problem: problem) }
     }
     try check(
-      patch >= 16 && patch % VariableUNet.sideMultiple == 0, "patch", "should be a multiple of 16, not \(patch)")
+      VariableUNet.sides.contains(patch), "patch", "should be a multiple of 16, at most 65520, not \(patch)")
     try check(
       (0...1).contains(inputScale), "input_scale", "should be above 0 and at most 1, or 0 to go by patch, not \(inputScale)")
     try check(base >= 2 && base % 2 == 0, "base", "should be even and at least 2, not \(base)")

@@ -35,7 +35,10 @@ public struct RunDirectory: Sendable {
 
   public var holdsRun: Bool { FileManager.default.fileExists(atPath: resume) || FileManager.default.fileExists(atPath: last) }
 
-  public var canResume: Bool { Self.exists(resume) && Self.exists(configuration) }
+  public var canResume: Bool { missingToResume == nil }
+
+  /// The file without which a run cannot go on.
+  public var missingToResume: String? { [resume, configuration].first { !Self.exists($0) } }
 
   static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 

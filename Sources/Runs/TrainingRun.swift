@@ -67,7 +67,7 @@ public final class TrainingRun {
     backend.use(nil)
     if resuming {
       let metadata = try Checkpoint.open(directory.resume).metadata
-      try Self.requireSame(metadata, configuration, training, file: directory.resume)
+      changes = try Self.requireSame(metadata, configuration, training, file: directory.resume)
       tilesNote = Self.resumeTiles(metadata, on: backend)
     }
     session = try TrainingSession(
@@ -95,18 +95,19 @@ public final class TrainingRun {
 
   /// A run goes on exactly only over the same patches in the same order; what does not change them may change.
   ///
-  /// - Throws: naming what differs.
+  /// - Returns: settings that differ and may, each "name: now instead of then".
+  /// - Throws: naming what differs and may not.
   private static func requireSame(
     _ metadata: [String: String], _ configuration: RunConfiguration, _ training: [PatchPair], file: String
-  ) throws(RunError) {
+  ) throws -> [String] {
     guard metadata["patches"] == "\(training.count)" else {
-      throw .file(
+      throw RunError.file(
         path: file,
         problem: "was made with \(metadata["patches"] ?? "?") training patches and the data set now has \(training.count)")
     }
     // Files of version 0.1.0's first days have no digest.
     if let made = metadata["patches_digest"], made != digest(training) {
-      throw .file(path: file, problem: "was made with other training patches than those of the data set now")
+      throw RunError.file(path: file, problem: "was made with other training patches than those of the data set now")
     }
     let made = try RunConfiguration(RunOptions.parse(metadata["config"] ?? "", path: file))
     for (name, then, now) in [
@@ -121,7 +122,16 @@ public final class TrainingRun {
       ("average", made.average > 0 ? "an average" : "none", configuration.average > 0 ? "an average" : "none"),
       ("seed", "\(made.seed)", "\(configuration.seed)"),
     ] where then != now {
-      throw .setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
+      throw RunError.setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
+    }
+    func settings(_ configuration: RunConfiguration) throws -> [String: String] {
+      let lines = try configuration.yaml().split(separator: "\n").map { $0.split(separator: ":", maxSplits: 1).map(String.init) }
+      return Dictionary(lines.filter { $0.count == 2 }.map { ($0[0], $0[1].trimmingCharacters(in: .whitespaces)) }) { $1 }
+    }
+    // More epochs are what a run is mostly resumed for, and threads and devices change no setting of the training.
+    let (then, now) = (try settings(made), try settings(configuration))
+    return Set(then.keys).union(now.keys).subtracting(["epochs", "threads", "cache_mib", "device"]).sorted().compactMap { name in
+      then[name] == now[name] ? nil : "\(name): \(now[name] ?? "none") instead of \(then[name] ?? "none")"
     }
   }
 
@@ -156,6 +166,15 @@ public final class TrainingRun {
   }
 
   private static let decisionsName = "validation_decisions"
+
+  /// Settings that a resumed run was given anew: "name: now instead of then".
+  public private(set) var changes: [String] = []
+
+  /// Cases, "group/case", with patches of training and of validation.
+  public var sharedCases: [String] {
+    func cases(_ pairs: [PatchPair]) -> Set<String> { Set(pairs.map { "\($0.group)/\($0.caseName)" }) }
+    return cases(training).intersection(cases(validation)).sorted()
+  }
 
   public var hasValidation: Bool { !validation.isEmpty }
   public var trainingCount: Int { training.count }
@@ -210,6 +229,10 @@ public final class TrainingRun {
       kind: configuration.schedule, rate: configuration.learningRate, epochs: configuration.epochs,
       stepsPerEpoch: loader.batchCount, warmupEpochs: configuration.warmupEpochs)
     while position.epoch <= configuration.epochs {
+      // Before an epoch, so that a run that ended so ends at once when it is resumed.
+      if configuration.earlyStop > 0, position.batch == 0, position.epochsSinceBest ?? 0 >= configuration.earlyStop {
+        return .stoppedEarly(epoch: position.epoch - 1)
+      }
       let epoch = position.epoch
       let batches = try loader.epoch(epoch, startBatch: position.batch)
       // What the session asked for while the device was at work.
@@ -239,11 +262,14 @@ public final class TrainingRun {
           return .interrupted(epoch: epoch)
         }
       }
-      try finishEpoch(loader, report, learningRate: schedule.rate(step: session.stepsTaken))
-      if configuration.earlyStop > 0, position.epochsSinceBest ?? 0 >= configuration.earlyStop,
-        position.epoch <= configuration.epochs
-      {
-        return .stoppedEarly(epoch: epoch)
+      let isFinished = try finishEpoch(
+        loader, report, learningRate: schedule.rate(step: session.stepsTaken), shouldStop: shouldStop)
+      if !isFinished {
+        // All of the epoch's steps are taken: what is resumed begins with its validation.
+        position.batch = loader.batchCount
+        try saveModel(to: directory.last)
+        try saveResume()
+        return .interrupted(epoch: epoch)
       }
       if shouldStop(), position.epoch <= configuration.epochs { return .interrupted(epoch: position.epoch) }
     }
@@ -290,18 +316,29 @@ public final class TrainingRun {
   }
 
   /// Validates and saves: the moving average where one is kept, with statistics of its own, else what was trained.
-  private func finishEpoch(_ loader: BatchLoader, _ report: (Event) -> Void, learningRate: Double) throws {
-    let trainLoss = position.lossSum / Double(max(1, position.imagesDone))
+  ///
+  /// - Returns: false where it was stopped while it validated, and saved nothing.
+  private func finishEpoch(
+    _ loader: BatchLoader, _ report: (Event) -> Void, learningRate: Double, shouldStop: () -> Bool
+  ) throws -> Bool {
+    // An epoch of batches that were all left out has no loss, and is not the best of anything.
+    let trainLoss = position.imagesDone > 0 ? position.lossSum / Double(position.imagesDone) : nil
     let start = monotonicSeconds()
-    let (record, isBest) = try session.withAveragedParameters {
+    let finished: (record: EpochRecord, isBest: Bool)? = try session.withAveragedParameters {
       try recalibrate(loader)
-      let (tally, changed) = hasValidation ? try validate(report) : (nil, nil)
+      let (tally, changed): (ScoreTally?, Double?)
+      if hasValidation {
+        guard let found = try validate(report, shouldStop: shouldStop) else { return nil }
+        (tally, changed) = found
+      } else {
+        (tally, changed) = (nil, nil)
+      }
       let record = EpochRecord(
         epoch: position.epoch, trainLoss: trainLoss, validation: tally?.scores, changed: changed,
         learningRate: learningRate, seconds: position.secondsInEpoch + monotonicSeconds() - start)
       history.add(record, groups: tally?.groupScores ?? [:])
-      let score = record.validation?.f1 ?? -trainLoss
-      let isBest = position.bestScore.map { score > $0 } ?? true
+      let score = trainLoss == nil ? nil : record.validation?.f1 ?? trainLoss.map { -$0 }
+      let isBest = score.map { score in position.bestScore.map { score > $0 } ?? true } ?? false
       position = Position(
         epoch: position.epoch + 1, bestScore: isBest ? score : position.bestScore,
         epochsSinceBest: isBest ? 0 : (position.epochsSinceBest ?? 0) + 1)
@@ -309,26 +346,32 @@ public final class TrainingRun {
       try saveModel(to: directory.last)
       return (record, isBest)
     }
+    guard let (record, isBest) = finished else { return false }
     // The history before the resume file: a run killed between the two repeats the epoch and drops its line.
     try history.write(to: directory)
     try saveResume()
     report(.epoch(record, isBest: isBest))
+    return true
   }
 
-  /// Scores, and the share of pixels whose decision changed since the epoch before.
-  private func validate(_ report: (Event) -> Void) throws -> (ScoreTally, Double?) {
+  /// Scores, and the share of pixels whose decision changed since the epoch before; nil where it was stopped.
+  private func validate(_ report: (Event) -> Void, shouldStop: () -> Bool) throws -> (ScoreTally, Double?)? {
+    struct Stopped: Error {}
     var now = Decisions()
     var tally = ScoreTally(threshold: 0.5)
-    try eachBatch(
-      validation, patch: configuration.patch, batch: min(session.shape.microBatch, validation.count),
-      threads: configuration.threads, cacheBytes: 0
-    ) { batch, done in
-      let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)
-      let logits = try session.predict(batch.images, shape: shape)
-      tally.add(batch, logits: logits, pairs: validation)
-      now.add(logits)
-      report(.validating(done: done, of: validation.count))
-    }
+    do {
+      try eachBatch(
+        validation, patch: configuration.patch, batch: min(session.shape.microBatch, validation.count),
+        threads: configuration.threads, cacheBytes: 0
+      ) { batch, done in
+        if shouldStop() { throw Stopped() }
+        let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)
+        let logits = try session.predict(batch.images, shape: shape)
+        tally.add(batch, logits: logits, pairs: validation)
+        now.add(logits)
+        report(.validating(done: done, of: validation.count))
+      }
+    } catch is Stopped { return nil }
     let changed = now.changed(since: decisions)
     decisions = now
     return (tally, changed)

@@ -92,10 +92,11 @@ public enum GeoJSON {
     guard let value = try? JSONSerialization.jsonObject(with: data) else {
       throw SlideError(.damaged, path: path, reason: "it is no JSON text")
     }
-    var polygons: [[Ring]] = []
     // Those of features whose class is a glomerulus.
     var glomeruli: [[Ring]] = []
-    var isGlomerulus = false
+    var unclassified: [[Ring]] = []
+    var (isGlomerulus, isClassified) = (false, false)
+    var classes: Set<String> = []
     var problem: String?
     func polygon(_ value: Any?) {
       guard let rings = value as? [Any], !rings.isEmpty else {
@@ -116,8 +117,8 @@ public enum GeoJSON {
         }
         result.append(points)
       }
-      polygons.append(result)
       if isGlomerulus { glomeruli.append(result) }
+      if !isClassified { unclassified.append(result) }
     }
     func walk(_ value: Any, depth: Int) {
       if let list = value as? [Any] { return list.forEach { walk($0, depth: depth + 1) } }
@@ -127,9 +128,10 @@ public enum GeoJSON {
       case "Feature":
         let properties = object["properties"] as? [String: Any]
         let name = (properties?["classification"] as? [String: Any])?["name"] as? String
-        isGlomerulus = name?.lowercased().contains("glomerul") ?? false
+        if let name, !name.isEmpty { classes.insert(name) }
+        (isGlomerulus, isClassified) = (name.map(isGlomerular) ?? false, !(name ?? "").isEmpty)
         walk(object["geometry"] ?? [], depth: depth + 1)
-        isGlomerulus = false
+        (isGlomerulus, isClassified) = (false, false)
       case "GeometryCollection": walk(object["geometries"] ?? [], depth: depth + 1)
       case "Polygon": polygon(object["coordinates"])
       case "MultiPolygon": (object["coordinates"] as? [Any] ?? []).forEach { polygon($0) }
@@ -138,6 +140,19 @@ public enum GeoJSON {
     }
     walk(value, depth: 0)
     if let problem { throw SlideError(.damaged, path: path, reason: problem) }
-    return glomeruli.isEmpty ? polygons : glomeruli
+    // Tissue or a scan's border is not to count as a glomerulus because nothing else is there.
+    guard !glomeruli.isEmpty || !unclassified.isEmpty || classes.isEmpty else {
+      throw SlideError(
+        .argument, path: path,
+        reason: "none of its classes has 'glomerul' in its name (\(classes.sorted().joined(separator: ", "))): name the class of "
+          + "the glomeruli so, or leave their outlines alone, without a class")
+    }
+    return glomeruli.isEmpty ? unclassified : glomeruli
+  }
+
+  /// "Glomerulus", "sclerotic glomeruli"; not "Non-glomerular tissue".
+  private static func isGlomerular(_ name: String) -> Bool {
+    let words = name.lowercased()
+    return words.contains("glomerul") && !["non", "not", "no "].contains { words.hasPrefix($0) }
   }
 }

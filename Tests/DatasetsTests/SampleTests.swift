@@ -107,6 +107,7 @@ import Testing
     #expect(draws.allSatisfy { (0.9...1.1).contains($0.brightness) && (0.9...1.1).contains($0.contrast) })
     #expect(draws != (0..<64).map { all.draw(seed: 1, epoch: 1, sample: $0) })
     #expect(draws != (0..<64).map { all.draw(seed: 2, epoch: 0, sample: $0) })
+    #expect(draws != (0..<64).map { all.draw(seed: 1, epoch: 0, sample: $0, time: 1) }, "shown again, changed in another way")
     // Leaving one change out does not move the others.
     var fewer = all
     fewer.flips = false

@@ -129,6 +129,26 @@ import Testing
     } throws: { "\($0)".contains("cut otherwise") }
   }
 
+  /// Another slide or mask under an old name is cut anew: the patches of the old one go, the other slides' stay as they were.
+  @Test func whatChangedIsCutAnew() throws {
+    for name in ["a", "b"] { _ = try slide("slides/DN/\(name)_wsi.tiff", width: 90, height: 70, seed: 3) }
+    let cases = try SlideSet.find([folder.path + "/slides"])
+    let options = options { $0.minimumPositive = 0.2 }
+    _ = try SlidePatching.run(cases, to: folder.path + "/cut", options: options)
+    let before = try files("cut")
+    // A mask of another length, so that the stamp differs within the same second too.
+    _ = try slide("other/b_wsi.tiff", width: 90, height: 70, seed: 8)
+    let mask = folder.path + "/slides/DN/b_mask.tiff"
+    try FileManager.default.removeItem(atPath: mask)
+    try FileManager.default.moveItem(atPath: folder.path + "/other/b_mask.tiff", toPath: mask)
+    let report = try SlidePatching.run(cases, to: folder.path + "/cut", options: options)
+    #expect(report == (try SlidePatching.run(cases, to: folder.path + "/straight", options: options)))
+    #expect(try files("cut") == files("straight"))
+    let (now, ofA) = (try files("cut"), { (name: String) in name.contains("/a/") })
+    #expect(now.filter { ofA($0.key) } == before.filter { ofA($0.key) })
+    #expect(now.filter { $0.key.contains("/b/") } != before.filter { $0.key.contains("/b/") })
+  }
+
   @Test func layoutsOfTheChallenge() throws {
     _ = try slide("kpis/train/DN/12_1_wsi.tiff", width: 20, height: 20, seed: 1)
     _ = try slide(

@@ -95,6 +95,32 @@ import Testing
     }
   }
 
+  /// Stopped between two batches of a validation: what is resumed validates first, and ends with the same bytes.
+  @Test(arguments: ["", "average: 0.9\nrecalibrate: 2", "recalibrate: 2"])
+  func aRunThatIsStoppedWhileItValidatesLosesNothing(_ more: String) throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let data = try dataset()
+    let configuration = try configuration(epochs: 2, "micro_batch: 1\n" + more)
+    func train(_ name: String, resuming: Bool = false, stopsAt: Int = .max) throws -> (TrainingRun.Outcome, RunDirectory) {
+      let directory = RunDirectory(folder + "/" + name)
+      try directory.create()
+      let run = try TrainingRun(configuration, data: data, directory: directory, backend: CPUBackend(), resuming: resuming)
+      var validated = 0
+      return (
+        try run.run(shouldStop: { validated >= stopsAt }) { if case .validating = $0 { validated += 1 } }, directory
+      )
+    }
+    let (_, whole) = try train("whole")
+    #expect(try train("parts", stopsAt: 1).0 == .interrupted(epoch: 1))
+    // Two batches an epoch: the rest of the first, and one of the second.
+    #expect(try train("parts", resuming: true, stopsAt: 3).0 == .interrupted(epoch: 2))
+    let (outcome, parts) = try train("parts", resuming: true)
+    #expect(outcome == .finished)
+    for (a, b) in [(whole.last, parts.last), (whole.best, parts.best), (whole.resume, parts.resume)] {
+      #expect(try bytes(a) == bytes(b), "\(a) and \(b) differ")
+    }
+  }
+
   /// Seven patches in batches of three are parts of 2, 1, 2, 1 and 1, within less memory than they would take.
   /// Tuned between the parts of a run, or between its device's: the run keeps the tiles that it began with.
   @Test func resumingKeepsTheTilesThatTheRunBeganWith() throws {
@@ -218,6 +244,11 @@ import Testing
     }
     #expect(outcome == .stoppedEarly(epoch: best + 2))
     #expect(run.history.records.count == best + 2)
+    // Resumed, it is as it was: no epoch is added each time.
+    let again = try TrainingRun(
+      run.configuration, data: dataset(), directory: directory, backend: CPUBackend(), resuming: true)
+    #expect(try again.run(shouldStop: { false }, report: { _ in Issue.record("there is nothing left to do") }) == outcome)
+    #expect(again.history.records.map(\.trainLoss) == run.history.records.map(\.trainLoss))
   }
 
   /// A rate that throws the parameters out of range: every batch after the first is left out, until there were too many.
@@ -261,12 +292,16 @@ import Testing
     var places: [String] = []
     #expect(throws: EngineError.self) {
       try second.run(shouldStop: { false }) { event in
+        // All of the second epoch is left out: it has no loss, and its model is not the best.
+        if case .epoch(let record, let isBest) = event, record.epoch == 2 { #expect(record.trainLoss == nil && !isBest) }
         if case .skipped(_, let epoch, let batch, let batches) = event { places.append("\(epoch): \(batch)/\(batches)") }
       }
     }
     // Seven patches by twos.
     #expect(
       places == ["1: 2/4", "1: 3/4", "1: 4/4", "2: 1/4", "2: 2/4", "2: 3/4", "2: 4/4", "3: 1/4", "3: 2/4", "3: 3/4"])
+    let third = try TrainingRun(configuration, data: data, directory: directory, backend: CPUBackend(), resuming: true)
+    #expect(third.history.records.map { $0.trainLoss == nil } == [false, true], "and reads so again")
   }
 
   /// Patches of 48 pixels: a scale of 2/3 is a side of 32, to the same bytes as that side, which the run's settings keep.

@@ -205,11 +205,22 @@ import Testing
         + "[[[\(x),0],[\(x + 2),0],[\(x + 2),2],[\(x),2],[\(x),0]]]}}"
     }
     for (features, area) in [
-      ([square(0, "Tissue"), square(3, "Glomeruli"), square(6, nil)], 4), ([square(0, "A"), square(3, nil)], 8),
+      ([square(0, "Tissue"), square(3, "Glomeruli"), square(6, nil)], 4), ([square(0, "A"), square(3, nil)], 4),
+      ([square(0, "Non-glomerular tissue"), square(3, "Glomerulus")], 4), ([square(0, nil), square(3, nil)], 8),
     ] {
       let path = try folder.file("a.geojson", Array("[\(features.joined(separator: ","))]".utf8))
       #expect(try RunMask.read(path, width: 10, height: 5).area == area)
     }
+  }
+
+  /// Tissue is not to be trained on as glomeruli because it is all that was outlined.
+  @Test func classesWithoutGlomeruliAreRefused() throws {
+    let text =
+      #"[{"type":"Feature","properties":{"classification":{"name":"Tissue"}},"geometry":{"type":"Polygon","coordinates":"#
+      + "[[[0,0],[2,0],[2,2],[0,0]]]}}]"
+    let folder = try TemporaryFolder()
+    let path = try folder.file("a.geojson", Array(text.utf8))
+    #expect { try RunMask.read(path, width: 5, height: 5) } throws: { "\($0)".contains("Tissue") && "\($0)".contains("glomerul") }
   }
 
   @Test func brokenGeoJSONIsNamed() throws {

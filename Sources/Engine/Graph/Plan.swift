@@ -145,7 +145,9 @@ public struct Plan: Sendable {
     init(_ plan: Plan) {
       func bytes(_ slab: Slab) -> Int { plan.usesSlabs.contains(slab) ? plan.layout.count(of: slab) * 4 : 0 }
       parameterBytes = bytes(.parameters)
-      optimizerBytes = bytes(.gradients) + bytes(.accumulated) + bytes(.firstMoment) + bytes(.secondMoment)
+      optimizerBytes =
+        bytes(.gradients) + bytes(.accumulated) + bytes(.firstMoment) + bytes(.secondMoment)
+        + bytes(.averaged)
       runningBytes = bytes(.running)
       inputBytes = plan.inputBytes.reduce(0, +) + plan.aheadBytes.reduce(0, +)
       arenaBytes = plan.arenaBytes.reduce(0, +)

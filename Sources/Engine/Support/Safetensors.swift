@@ -124,6 +124,14 @@ public struct SafetensorsFile: Sendable {
     try withUnsafeMutableBytes(of: &length) { bytes throws(SafetensorsError) in
       try descriptor.read(into: bytes, at: 0, path: path)
     }
+    // "PK", a ZIP archive, is how PyTorch writes a .pth file.
+    guard length & 0xffff != 0x4b50 else {
+      throw .header(
+        path: path,
+        reason:
+          "not a safetensors file but an archive such as PyTorch's .pth: load it there and save its state_dict with safetensors.torch.save_file"
+      )
+    }
     guard length <= UInt64(Self.headerByteLimit) else {
       throw .header(
         path: path,

@@ -4,10 +4,13 @@ import Randomness
 public struct StepReport: Sendable, Equatable {
   /// From 1.
   public let step: Int
+  /// Means over the batch's images: BCE + Dice loss, and each of them.
   public let loss: Double
   public let bce: Double
   public let dice: Double
+  /// Over all parameters, before it is clipped.
   public let gradientNorm: Double
+  /// By the clock. Where the next batch is sent while the device is at work, waiting for that batch is part of it; elsewhere not.
   public let seconds: Double
 }
 

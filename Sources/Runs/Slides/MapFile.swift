@@ -26,8 +26,10 @@ final class MapFile {
         throw .file(path: path, problem: "cannot be written: \(String(cString: strerror(errno)))")
       }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        let problem = errno
         close(descriptor)
-        return nil
+        if problem == EWOULDBLOCK { return nil }
+        throw .file(path: path, problem: "cannot be locked: \(String(cString: strerror(problem)))")
       }
       var about = stat()
       // Another process finished and removed it between the two calls: its name may be a new file by now.

@@ -78,18 +78,20 @@ public struct SegmentationOptions: Sendable {
   ///
   /// - Throws: `.argument` where it is in micrometres and the slide does not say its resolution.
   func pixels(_ size: ObjectSize, on slide: any SlideSource, scale: Double, option: String) throws(SlideError) -> Int {
+    // More than any slide has, and no more than an integer holds.
+    func whole(_ count: Double) -> Int { Int(min(count.rounded(), 0x1p52)) }
     switch size {
-    case .pixels(let count): return Int(count.rounded())
-    case .patchPixels(let count): return Int((count * scale * scale).rounded())
+    case .pixels(let count): return whole(count)
+    case .patchPixels(let count): return whole(count * scale * scale)
     case .windowShare(let share):
       let side = Double(patchSize) * scale
-      return Int((share * side * side).rounded())
+      return whole(share * side * side)
     case .squareMicrons(let area):
       guard let own = slide.micronsPerPixel else {
         throw SlideError(
           .argument, path: slide.path, reason: "it does not say its resolution: give \(option) in pixels, such as 20000px")
       }
-      return Int((area / (own * own)).rounded())
+      return whole(area / (own * own))
     }
   }
 }

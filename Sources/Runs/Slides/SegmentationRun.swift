@@ -69,6 +69,7 @@ public struct SegmentationRun {
     let hole = try options.pixels(options.largestHole, on: source, scale: scale, option: "--fill-holes")
     let mapSettings =
       "model \(segmenter.modelDigest), \(options.mapSettings(side: segmenter.side, scale: scale)), "
+      + segmenter.arithmeticSettings
       + "slide \(source.width) x \(source.height) of \(fileStamp(slide.path))"
     let settings = mapSettings + ", " + options.resultSettings
 
@@ -83,6 +84,11 @@ public struct SegmentationRun {
       return nil
     }
     if let outcome = try known() { return outcome }
+    if !overwrites, let foreign = outputs.foreignFile() {
+      throw RunError.file(
+        path: foreign,
+        problem: "was not written by 'glomseg segment', which would write its own there: choose another folder with -o")
+    }
     let canvas = segmenter.canvas(source, scale: scale)
     guard let map = try MapFile.open(outputs.map, width: canvas.width, height: canvas.height, settings: mapSettings)
     else { return .busy }
@@ -108,6 +114,7 @@ public struct SegmentationRun {
     mask.fillHoles(upTo: hole)
     mask.removeObjects(smallerThan: smallest)
     let objects = MaskObjects(mask)
+    outputs.removeSummary()
     try outputs.write(
       mask, objects: objects, slide: source, simplification: options.simplification, threads: options.threads)
     timing.mask = monotonicSeconds() - start

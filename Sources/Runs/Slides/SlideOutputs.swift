@@ -89,7 +89,12 @@ struct SlideOutputs {
     try FileBytes.write(Array(text.utf8), to: path)
   }
 
-  func removeAll() {
-    for path in [summary, mask, polygons, table, overview, map] { unlink(path) }
+  /// A file under one of these names that no run of segment left: a mask drawn by hand has the same name. Nil where there is none.
+  func foreignFile() -> String? {
+    guard finishedSummary() == nil, !FileManager.default.fileExists(atPath: map) else { return nil }
+    return [mask, polygons, table, overview, summary].first { FileManager.default.fileExists(atPath: $0) }
   }
+
+  /// Before other results are written: where there is a summary, the rest is whole and of its settings.
+  func removeSummary() { unlink(summary) }
 }

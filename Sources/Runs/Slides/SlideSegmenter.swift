@@ -32,6 +32,11 @@ public struct SlideSegmenter {
   }
 
   private let session: InferenceSession
+  /// What probabilities depend on beside the options: nothing where products are fp32's, as they were before others were to be had.
+  var arithmeticSettings: String {
+    let arithmetic = session.backend.traits.arithmetic
+    return arithmetic == .fp32 ? "" : "\(arithmetic.rawValue), "
+  }
   /// Side of the network's input.
   public let side: Int
   /// What the model file holds, in a word; probabilities of another model are no use.

@@ -64,7 +64,7 @@ public struct Sweep {
       try directory.create()
       report(.starting(job, number: index + 1, of: jobs.count))
       let outcome: Outcome
-      if let lock = RunLock(directory) {
+      if let lock = try RunLock(directory) {
         defer { lock.release() }
         if try RunRecord(folder: directory.path).status == .finished {
           outcome = .wasFinished
@@ -138,21 +138,4 @@ public struct Sweep {
   }
 
   private func quoted(_ text: String) -> String { "'" + text.replacing("'", with: "''") + "'" }
-}
-
-/// Holds a run's folder against other processes, for as long as it lives.
-private struct RunLock {
-  private let descriptor: Int32
-
-  /// nil where another process holds it.
-  init?(_ directory: RunDirectory) {
-    descriptor = open(directory.path + "/.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { return nil }
-    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-      close(descriptor)
-      return nil
-    }
-  }
-
-  func release() { close(descriptor) }
 }
