@@ -118,7 +118,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       as: .gpu, ("xi[c * C_LANES * X_PLANE + a * DILATION * PITCH + j + HALO]", "xi[c * C_LANES * X_PLANE + j + HALO]")),
     Mutation(
       "a slice left out of the GPU's sum", in: "conv2d_gpu_weight_gradient.cl", caughtBy: "convolution/", as: .nvidia,
-      ("s < slices; s++", "s < slices - (slices > 1); s++")),
+      ("s < slices; s += 16", "s < slices - (slices > 1); s += 16")),
     Mutation(
       "a GPU's rows beyond the last", in: "conv2d_gpu.cl", caughtBy: "convolution/", as: .nvidia,
       ("y_row >= out_height || ", "")),
