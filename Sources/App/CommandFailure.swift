@@ -1,8 +1,6 @@
 import ArgumentParser
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// Writes a line to standard error.
 func printError(_ text: String) { writeError(text + "\n") }

@@ -15,7 +15,7 @@ struct DoctorCommand: ParsableCommand {
       and gives each device a verdict. Exits with 1 when a device is wrong. 'glomseg check' looks at every case.
       """)
 
-  @Option(help: "all: the CPU path and every OpenCL device; or auto, cpu, opencl, opencl:P:D, part of a device's name.")
+  @Option(help: "all: the CPU path and every OpenCL device; or auto, gpu, cpu, opencl, opencl:P:D, part of a device's name.")
   var device = "all"
 
   /// The operations to look at, one quick case each but for the convolution, which has a form for each dilation.

@@ -33,7 +33,7 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Side that patches are resized to (default: the model's).") var patch: Int?
   @Flag(help: "Patches: score at their own size.") var native = false
   @Option(help: "Patches or windows per step.") var batch = 4
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Leave out broken pairs, and list them.") var skipBad = false
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?

@@ -22,7 +22,7 @@ struct PlanCommand: ParsableCommand {
   var activations: ActivationStorage = .fp32
   @Option(help: "How gradients of activations are stored: fp32, or bf16 in half the memory.")
   var gradients: GradientStorage = .fp32
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(
     help: """

@@ -23,7 +23,7 @@ struct PredictCommand: ParsableCommand {
   @Option(help: "Of data sets: train, validation, test, or all.") var split = "all"
   @Option(help: "Probability above which a pixel is foreground.") var threshold = 0.5
   @Option(help: "Side that images are resized to (default: the model's).") var patch: Int?
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Also write probability maps.") var probabilities = false
   @Flag(help: "Also write panels: image | truth (where known) | prediction.") var panels = false

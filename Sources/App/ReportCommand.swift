@@ -36,7 +36,7 @@ struct ReportCommand: ParsableCommand {
   @Option(help: "Write the charts as SVG and PNG files into this folder.") var figures: String?
   @Option(help: "Write event files for TensorBoard into this folder.") var tensorboard: String?
   @Option(help: "Patches per step.") var batch = 4
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Flag(help: "Leave out broken pairs of the data set, and list them.") var skipBad = false
 
   func validate() throws {

@@ -103,7 +103,7 @@ struct SegmentCommand: ParsableCommand {
   @Option(help: "How far polygons may lie from the mask's outline, in level-0 pixels; 0 keeps every corner.") var simplify = 1.0
   @Option(help: "Windows per step of the network.") var batch = 4
   @Option(help: "Side of the network's input (default: the model's).") var patch: Int?
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Replace results of another model or other options.") var overwrite = false
 

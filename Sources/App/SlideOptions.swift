@@ -14,7 +14,6 @@ struct Amount: ExpressibleByArgument {
     value = isShare ? number / 100 : number
   }
 
-  init(pixels: Int) { (value, isShare) = (Double(pixels), false) }
   init(share: Double) { (value, isShare) = (share, true) }
 
   var defaultValueDescription: String { isShare ? "\(Int(value * 100))%" : "\(Int(value))" }

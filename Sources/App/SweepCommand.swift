@@ -37,7 +37,7 @@ struct SweepCommand: ParsableCommand {
     String?
   @Option(help: "Folder of the data set, instead of the file's.") var data: String?
   @Option(help: "Train only the i-th of n parts of the runs: i/n, from 1/n.") var shard: Shard = .whole
-  @Option(help: "Device of all runs, instead of the file's: auto, cpu, opencl, opencl:P:D, or part of a name.") var device:
+  @Option(help: "Device of all runs, instead of the file's: auto, gpu, cpu, opencl, opencl:P:D, or part of a name.") var device:
     String?
   @Flag(help: "Leave out images without a mask, broken files and the like, and list them.") var skipBad = false
   @Flag(help: "Name the runs and how far they are, and train nothing.") var list = false

@@ -83,7 +83,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Seed of the subset (0).") var subsetSeed: UInt64?
   @Option(help: "What an epoch shows equally often: none, group, foreground or both (none).") var balance: String?
   @Option(help: "Seed of starting values, order and augmentation (0).") var seed: UInt64?
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
   @Option(help: precisionHelp) var precision: String?
   @Option(help: "Threads that decode ahead of the device (1).") var threads: Int?
   @Option(help: "Memory for decoded patches, MiB (1024).") var cacheMib: Int?

@@ -22,7 +22,7 @@ struct TuneCommand: ParsableCommand {
 
   @OptionGroup var size: BenchSize
   @Option(help: "Seconds that the search may take.") var seconds = 15.0
-  @Option(help: "auto, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Only say what is kept for the device.") var show = false
   @Flag(help: "Delete what is kept for the device.") var reset = false

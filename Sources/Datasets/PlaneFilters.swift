@@ -1,8 +1,6 @@
 import Randomness
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// Changes of planes of values 0 … 1, in place.
 enum PlaneFilters {

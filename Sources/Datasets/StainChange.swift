@@ -1,8 +1,6 @@
 import Randomness
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// A change of the amounts of stain in a picture: its optical densities are split into haematoxylin, eosin and DAB, each
 /// amount is multiplied and shifted, and the picture is put together again.

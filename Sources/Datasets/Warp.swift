@@ -1,8 +1,6 @@
 import Randomness
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// A smooth change of geometry: turn and scale about the patch's centre, and an elastic displacement.
 ///

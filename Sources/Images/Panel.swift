@@ -12,8 +12,6 @@ public struct Colour: Sendable, Equatable {
 
   public static let green = Colour(red: 0, green: 200, blue: 0)
   public static let yellow = Colour(red: 255, green: 220, blue: 0)
-  public static let blue = Colour(red: 0, green: 80, blue: 255)
-  public static let white = Colour(red: 255, green: 255, blue: 255)
 }
 
 /// Pictures for a person to look at: images beside each other, outlines of masks.

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// The learning rate over a run's steps: a linear rise over the warm-up, then constant, a cosine or a polynomial to zero.
 ///

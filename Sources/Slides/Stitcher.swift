@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// Puts the probabilities of overlapping windows together, a band of rows at a time.
 ///

@@ -95,11 +95,6 @@ INLINE void load_row(float *restrict out, const vm_operand *x, channel k, int64_
   load_span(out + skip, x, k, base, last - skip);
 }
 
-CLONES void vm_load_row(float *out, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t column,
-                        int64_t count) {
-  load_row(out, x, load_channel(x, c), n, c, row, column, count);
-}
-
 int64_t vm_im2col_stage(int64_t k, int64_t dilation, int64_t out_width, int64_t count) {
   int64_t halo = (k - 1) * dilation;
   int64_t one_row = (halo + 1) * (count + halo);

@@ -13,7 +13,7 @@ struct BenchCompilerCommand: ParsableCommand {
       """)
 
   @OptionGroup var size: BenchSize
-  @Option(help: "auto, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: "Seconds after which no further kernel is compiled.") var seconds = 120.0
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 

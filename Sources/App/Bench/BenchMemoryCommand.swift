@@ -14,7 +14,7 @@ struct BenchMemoryCommand: ParsableCommand {
       """)
 
   @OptionGroup var size: BenchSize
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Flag(help: "Forward alone, with running statistics, instead of a training step.") var inference = false
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 

@@ -15,7 +15,7 @@ struct BenchOpsCommand: ParsableCommand {
       """)
 
   @OptionGroup var size: BenchSize
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Option(help: "Only operations whose name contains this, such as convolution.") var filter: String?
   @Option(help: "Most runs of each operation, after one to warm up.") var runs = 20

@@ -11,7 +11,7 @@ struct BenchRoofCommand: ParsableCommand {
       many runs. Example: glomseg bench roof --device opencl
       """)
 
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: "Seconds for each measurement.") var seconds = 1.0
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 

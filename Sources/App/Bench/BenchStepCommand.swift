@@ -26,7 +26,7 @@ struct BenchStepCommand: ParsableCommand {
     .automatic
   @Option(help: "Steps to time, after one to warm up.") var steps = 5
   @Option(help: "Seconds after which no further step is timed; one is.") var seconds: Double?
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
   @Option(help: precisionHelp) var precision: Precision = .fp32
   @Flag(help: "Forward alone, with running statistics, instead of a training step.") var inference = false
   @Flag(help: "Also print the 40 longest operations one by one.") var profile = false

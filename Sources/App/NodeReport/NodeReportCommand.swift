@@ -23,7 +23,7 @@ struct NodeReportCommand: ParsableCommand {
   @Option(name: [.customShort("o"), .long], help: "Folder to write into.") var output: String
   @Option(help: "Time that it may take, such as 90s, 8m or 1h.") var budget: Budget =
     Budget(argument: "8m") ?? Budget(seconds: 480)
-  @Option(help: "auto, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
 
   /// Seconds, minutes or hours.
   struct Budget: ExpressibleByArgument, CustomStringConvertible {

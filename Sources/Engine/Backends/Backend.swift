@@ -73,8 +73,9 @@ public protocol Executable: AnyObject {
   func run(_ phase: Phase) throws(EngineError)
   /// Waits until all that was enqueued is done.
   func finish() throws(EngineError)
-  /// Seconds of each node of the runs since `startProfile`, by node index; empty where not profiling.
+  /// Times the runs from now on, by node.
   func startProfile() throws(EngineError)
+  /// Seconds of each node of the runs since `startProfile`, by node index; empty where not profiling.
   func nodeSeconds() throws(EngineError) -> [Double]
   /// Times no further runs.
   func endProfile() throws(EngineError)

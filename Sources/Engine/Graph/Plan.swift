@@ -99,9 +99,6 @@ public struct Plan: Sendable {
     return (byValue, byNode, slabBytes)
   }
 
-  /// Indices of the nodes of a phase.
-  func nodes(of phase: Phase) -> [Int] { graph.nodes.indices.filter { graph.nodes[$0].phase == phase } }
-
   /// Refuses what memory cannot hold. The system hands out pages that it does not have, so without this the process would
   /// be killed on the way.
   ///

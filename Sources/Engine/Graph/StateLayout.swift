@@ -18,7 +18,7 @@ public struct StateLayout: Sendable, Equatable {
   /// Elements of the parameter slab (and of the gradient and moment slabs), and of the running statistics.
   public private(set) var parameterCount = 0
   public private(set) var runningCount = 0
-  /// Elements between regions: one more than every device's alignment needs.
+  /// Regions begin at multiples of so many elements, 1 KiB: of more bytes than any device known wants a buffer's part aligned to.
   static let alignment = 256
 
   public init() {}

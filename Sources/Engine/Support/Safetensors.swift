@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import Glibc
 
 #if !_endian(little)
   #error("safetensors files are little-endian and are read in place")
@@ -302,11 +298,7 @@ final class SafetensorsDescriptor: Sendable {
     var done = 0
     while done < bytes.count {
       let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
-      #if canImport(Glibc)
-        let count = Glibc.write(raw, rest.baseAddress, rest.count)
-      #elseif canImport(Musl)
-        let count = Musl.write(raw, rest.baseAddress, rest.count)
-      #endif
+      let count = Glibc.write(raw, rest.baseAddress, rest.count)
       if count >= 0 {
         done += count
       } else if errno != EINTR {

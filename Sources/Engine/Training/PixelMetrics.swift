@@ -1,3 +1,5 @@
+import Glibc
+
 /// Counts of pixel decisions, and the scores made of them. Counts add, so scores pool over any set of patches.
 public struct PixelMetrics: Sendable, Equatable {
   public var truePositive = 0
@@ -42,10 +44,6 @@ public struct PixelMetrics: Sendable, Equatable {
 
   private func ratio(_ a: Int, _ b: Int) -> Double { b == 0 ? 0 : Double(a) / Double(b) }
 }
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 private func _log(_ x: Double) -> Double { log(x) }
 private func _exp(_ x: Float) -> Float { exp(x) }

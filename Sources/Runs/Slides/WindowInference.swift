@@ -7,7 +7,6 @@ struct WindowInference {
   let batch: Int
   /// 1, 2, 4 or 8 views.
   let views: Int
-  private(set) var networkSeconds = 0.0
 
   init(session: InferenceSession, side: Int, batch: Int, views: Int) {
     self.session = session
@@ -21,10 +20,8 @@ struct WindowInference {
     let plane = side * side
     var sum = [Float](repeating: 0, count: batch * plane)
     for view in 0..<views {
-      let start = monotonicSeconds()
       let seen = view == 0 ? images : Self.viewed(images, side: side, view: view, back: false)
       let logits = try session.predict(seen, shape: Shape(batch, VariableUNet.inputChannels, side, side))
-      networkSeconds += monotonicSeconds() - start
       let straight = view == 0 ? logits : Self.viewed(logits, side: side, view: view, back: true)
       straight.withUnsafeBufferPointer { logits in
         sum.withUnsafeMutableBufferPointer { sum in

@@ -37,7 +37,6 @@ public struct SweepPlan: Sendable {
   /// - Parameters:
   ///   - path: of the file, for errors, and for what `config` is relative to.
   ///   - data: instead of the file's `data`.
-  ///   - readFile: the text of another file.
   /// - Throws: `.file` for text that is no YAML mapping; `.setting` naming the first thing that makes no sense, settings of
   ///   single runs included, so that nothing is trained before all of it can be.
   public init(_ text: String, path: String, data: String? = nil) throws(RunError) {
@@ -153,7 +152,8 @@ public struct SweepPlan: Sendable {
     if isLog, low <= 0 { throw bad("should have a min above 0 to be drawn by magnitude") }
     var value = isLog ? exp(source.uniform(log(low), log(high))) : source.uniform(low, high)
     if let step = range["step"]?.float, step > 0 {
-      value = low + ((value - low) / step).rounded() * step
+      // The last step may lie beyond the range's end.
+      value = low + min(((value - low) / step).rounded(), ((high - low) / step + 1e-9).rounded(.down)) * step
     } else if range["min"]?.int != nil, range["max"]?.int != nil {
       value = value.rounded()
     } else {

@@ -31,9 +31,6 @@ typedef struct {
   int64_t channels, height, width;
 } vm_operand;
 
-/// out[j] = x[n, c, row, column + j] for j < count; zero outside the plane.
-void vm_load_row(float *out, const vm_operand *x, int64_t n, int64_t c, int64_t row, int64_t column, int64_t count);
-
 /// Rows (c, p, q) of the im2col matrix for output pixels [start, start + count) of a plane `out_width` wide:
 /// out[((c * k + p) * k + q) * count + j] = x[n, first + c, i + p*dilation - pad, j + q*dilation - pad].
 /// `stage` holds vm_im2col_stage elements.

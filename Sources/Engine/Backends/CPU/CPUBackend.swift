@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// The verified path: BLAS for convolutions, plain loops for the rest, on all cores.
 public final class CPUBackend: Backend {

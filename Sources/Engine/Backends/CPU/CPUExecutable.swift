@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// A plan bound to host memory.
 final class CPUExecutable: Executable {

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// Drivers that the OpenCL loader does not find by itself.
 ///

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// A description of this machine for PoCL, where it would see but a part of the memory.
 ///

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// Compiled programs on disk, so that the next start need not compile them.
 ///

@@ -12,7 +12,6 @@ public struct OpenCLDevice: Sendable {
   public let vendor: String
   public let driverVersion: String
   public let deviceVersion: String
-  public let languageVersion: String
   public let extensions: String
   public let kind: Kind
   public let computeUnits: Int
@@ -124,7 +123,6 @@ public struct OpenCLDevice: Sendable {
     vendor = text(CL_DEVICE_VENDOR)
     driverVersion = text(CL_DRIVER_VERSION)
     deviceVersion = text(CL_DEVICE_VERSION)
-    languageVersion = text(CL_DEVICE_OPENCL_C_VERSION)
     extensions = text(CL_DEVICE_EXTENSIONS)
     let type = number(CL_DEVICE_TYPE, cl_device_type.self)
     kind =

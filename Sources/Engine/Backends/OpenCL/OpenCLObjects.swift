@@ -145,6 +145,4 @@ final class OpenCLEvent {
   deinit { clReleaseEvent(raw) }
 }
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc

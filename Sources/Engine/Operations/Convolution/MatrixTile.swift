@@ -5,7 +5,7 @@ struct MatrixTile {
   let form: MatrixForm
   /// Whether the four warps multiply together: WARPGROUP.
   let isTogether: Bool
-  /// Sixteens of output channels of a warp, or of four warps together fragments of columns: M_TILES.
+  /// Of a warp: fragments of 16 output channels. Where four warps multiply together: fragments of columns. M_TILES.
   fileprivate let tiles: Int
   /// Warps side by side with different channels and with different columns: WARPS_O, WARPS_X.
   let channelWarps: Int
