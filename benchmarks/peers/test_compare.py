@@ -4,11 +4,14 @@
 """
 
 import json
+import os
 import pathlib
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 COMPARE = pathlib.Path(__file__).resolve().parent / "compare"
@@ -67,12 +70,14 @@ class CompareTests(unittest.TestCase):
 
 # Logs each step; the peer's steps take 1, 2, 3... times as long as the number that the first command has.
 TURNS = """
-import json, sys
+import json, os, sys, time
 name, seconds = sys.argv[1], float(sys.argv[2])
 print("ready", flush=True)
 for index, line in enumerate(sys.stdin):
     if name == "dies" and index == 2:
         sys.exit("torch: no memory is left")
+    if name == "stalls" and index == int(os.environ["STALLS"]):
+        time.sleep(60)
     open({turns!r}, "a").write(name)
     more = index if name == "b" else 1
     print(json.dumps({{"seconds": seconds * more, "patch": 32, "precision": name}}), flush=True)
@@ -85,12 +90,13 @@ class AlternateTests(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.turns = pathlib.Path(self.folder.name) / "turns"
 
-    def alternate(self, peer, *flags):
+    def command(self, peer, *flags):
         stub = pathlib.Path(self.folder.name) / "stub.py"
         stub.write_text(TURNS.format(turns=str(self.turns)))
-        return subprocess.run(
-            [sys.executable, str(ALTERNATE), *flags, sys.executable, str(stub), "a", "0.5", "--", str(stub), peer, "1"],
-            capture_output=True, text=True)
+        return [sys.executable, str(ALTERNATE), *flags, sys.executable, str(stub), "a", "0.5", "--", str(stub), peer, "1"]
+
+    def alternate(self, peer, *flags):
+        return subprocess.run(self.command(peer, *flags), capture_output=True, text=True)
 
     def test_steps_go_in_turn(self):
         result = self.alternate("b", "--pairs", "5")
@@ -106,6 +112,27 @@ class AlternateTests(unittest.TestCase):
     def test_three_pairs_are_timed_where_time_is_short(self):
         answer = json.loads(self.alternate("b", "--seconds", "0").stdout.splitlines()[-1])
         self.assertEqual(answer["pairs"], 3)
+
+    def test_what_is_told_to_stop_keeps_its_pairs(self):
+        # To the whole group, as a report does: both programs are told too.
+        for pairs, status in [(4, 0), (1, 1)]:
+            self.turns.unlink(missing_ok=True)
+            process = subprocess.Popen(self.command("stalls", "--pairs", "50"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True, start_new_session=True, env={**os.environ, "STALLS": str(pairs + 1)})
+            # The pair that does not count, those that do, and ours of the one that stalls.
+            deadline = time.monotonic() + 60
+            while not self.turns.exists() or len(self.turns.read_text()) < len("astalls") * (pairs + 1) + 1:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
+            time.sleep(0.2)
+            os.killpg(process.pid, signal.SIGTERM)
+            out, said = process.communicate(timeout=30)
+            self.assertEqual(process.returncode, status, said)
+            if status == 0:
+                answer = json.loads(out.splitlines()[-1])
+                self.assertEqual((answer["pairs"], len(answer["ours"]["seconds"]), len(answer["peer"]["seconds"])), (4, 4, 4))
+            else:
+                self.assertIn("stopped after 1 of at least 3 pairs", said)
 
     def test_what_the_other_said_is_the_reason(self):
         result = self.alternate("dies")
