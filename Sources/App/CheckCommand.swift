@@ -48,6 +48,8 @@ struct CheckCommand: ParsableCommand {
       let output = try JSONOutput(path: json)
       try JSONOutput.requireWritable(junit)
       let jobs = try selectJobs()
+      // Told to stop, it says what came of the cases until then.
+      Interrupt.install()
       var report = CheckReport()
       for target in try targets() { check(jobs, on: target, &report) }
       for entry in report.entries where entry.outcome == .failed { output.say(entry.description + "\n") }
@@ -61,7 +63,7 @@ struct CheckCommand: ParsableCommand {
         }
       }
       try output.write(report.json)
-      guard report.passed else { throw ExitCode.failure }
+      guard report.passed, !Interrupt.isRequested else { throw ExitCode.failure }
     }
   }
 
@@ -128,7 +130,7 @@ struct CheckCommand: ParsableCommand {
   }
 
   /// Cases whose programs are compiled at a time.
-  private static let casesAhead = 32
+  private static let casesAhead = 16
 
   /// Has the programs of some cases compiled; a case that fails says why by itself.
   private func compileAhead(_ jobs: some Sequence<Job>, on backend: any Backend) {
@@ -192,11 +194,11 @@ struct CheckCommand: ParsableCommand {
     var told = start
     printError("\(backend.name): \(jobs.count) cases")
     for (index, job) in jobs.enumerated() {
-      if let seconds, monotonicSeconds() - start > seconds {
+      let isLate = seconds.map { monotonicSeconds() - start > $0 } ?? false
+      if isLate || Interrupt.isRequested {
+        let reason = Interrupt.isRequested ? "it was interrupted" : "\(seconds ?? 0) seconds left no time"
         report.add(
-          .init(
-            name: job.name, operation: job.operation, device: backend.name, outcome: .skipped,
-            problems: ["\(seconds) seconds left no time"]))
+          .init(name: job.name, operation: job.operation, device: backend.name, outcome: .skipped, problems: [reason]))
         continue
       }
       if index % Self.casesAhead == 0 { compileAhead(jobs[index...].prefix(Self.casesAhead), on: backend) }

@@ -17,9 +17,7 @@ struct CompileProgramsCommand: ParsableCommand {
       guard let device = OpenCLDevice.all().first(where: { $0.selector == device }) else {
         throw EngineError.request("there is no OpenCL device \(device)")
       }
-      // Whoever waited is gone: another process is this one's parent then.
-      let parent = getppid()
-      try CompilerProcesses.keep(programs, on: device) { getppid() != parent }
+      try CompilerProcesses.keep(programs, on: device)
     }
   }
 

@@ -161,4 +161,16 @@ extension CommandTests {
     #expect(try #require(line["peak_bytes_measured"] as? Int) > 0 && line["peak_bytes_planned"] is Int)
     expectOneSentence(try run("bench", "memory", "--patch", "32", "--device", "opencl:9:9", "--json", "-"), "opencl:9:9")
   }
+
+  /// A check that is told to stop says what came of its cases until then: a report that has no more time keeps that.
+  @Test func aCheckThatIsStoppedTellsWhatItHas() throws {
+    let running = try start(["check", "--device", "cpu", "--verbose", "--fuzz", "20000", "--json", "-"])
+    _ = running.err.fileHandleForReading.availableData
+    usleep(300_000)
+    kill(running.process.processIdentifier, SIGTERM)
+    let ended = finish(running)
+    let found = try #require(try JSONSerialization.jsonObject(with: Data(ended.out.utf8)) as? [String: Any])
+    #expect(ended.code == 1 && found["failed"] as? Int == 0)
+    #expect((found["passed"] as? Int ?? 0) > 0 && (found["skipped"] as? Int ?? 0) > 0)
+  }
 }

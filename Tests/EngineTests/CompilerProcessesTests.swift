@@ -83,17 +83,6 @@ import Testing
     }
   }
 
-  @Test func oneThatIsToStopCompilesNoMore() throws {
-    try withStore { device, store in
-      var asked = 0
-      try CompilerProcesses.keep(["roof.cl", "relu.cl"], on: device, store: store) {
-        asked += 1
-        return asked > 1
-      }
-      #expect(try FileManager.default.contentsOfDirectory(atPath: store.folder).count == 1)
-    }
-  }
-
   @Test(arguments: ["", "none.cl K=3", "conv2d.cl K", "conv2d.cl K=x", "conv2d.cl K=1=2"])
   func whatIsNoProgramIsAnError(_ name: String) throws {
     try withStore { device, store in

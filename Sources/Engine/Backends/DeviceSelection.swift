@@ -12,8 +12,8 @@ public enum DeviceSelection {
   ///
   /// - Parameters:
   ///   - selector: "auto": a GPU, else an OpenCL CPU device, else the CPU path, each after a self-check;
-  ///     "cpu": the CPU path; "opencl": the first OpenCL device; "gpu": the first GPU; "opencl:P:D" or part of a device's name. An OpenCL device
-  ///     followed by "@gpu" or another ``KernelChoice`` runs those kernels.
+  ///     "cpu": the CPU path; "opencl": the first OpenCL device; "gpu": the first GPU; "opencl:P:D" or part of a device's name.
+  ///     An OpenCL device followed by "@gpu" or another ``KernelChoice`` runs those kernels.
   ///   - precision: what convolutions may round their operands to; a device that cannot profit computes in fp32.
   /// - Throws: `.request` listing the devices where the selector names none; the device's own error where it fails and was
   ///   named.

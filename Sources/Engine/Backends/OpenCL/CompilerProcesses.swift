@@ -36,27 +36,22 @@ public enum CompilerProcesses {
     return true
   }
 
-  /// What one of the processes does, which the end of the one that started it ends at once. What its driver refuses is left to the process that waits, which says why.
+  /// What one of the processes does; it ends at once with the one that started it. What its driver refuses is left to the process that
+  /// waits, which says why.
   ///
-  /// - Parameters:
-  ///   - programs: each "FILE MACRO=VALUE…".
-  ///   - shouldStop: asked before each.
+  /// - Parameter programs: each "FILE MACRO=VALUE…".
   /// - Throws: `.request` for what is no program's name; the device's error where it gives no context.
-  public static func keep(
-    _ programs: [String], on device: OpenCLDevice, shouldStop: () -> Bool = { false }
-  ) throws(EngineError) {
+  public static func keep(_ programs: [String], on device: OpenCLDevice) throws(EngineError) {
     clb_end_with_parent()
-    try keep(programs, on: device, store: KernelStore.ofUser(), shouldStop: shouldStop)
+    try keep(programs, on: device, store: KernelStore.ofUser())
   }
 
-  static func keep(
-    _ programs: [String], on device: OpenCLDevice, store: KernelStore?, shouldStop: () -> Bool = { false }
-  ) throws(EngineError) {
+  static func keep(_ programs: [String], on device: OpenCLDevice, store: KernelStore?) throws(EngineError) {
     var launches: [Launch] = []
     for program in programs { launches.append(try launch(program)) }
     // Macros say all of a program; a choice of kernels spares the probe.
     let backend = try OpenCLBackend(device, as: KernelChoice(device.deviceClass), edit: nil, store: store)
-    for launch in launches where !shouldStop() {
+    for launch in launches {
       do throws(EngineError) { try backend.programs.keep(launch) } catch { continue }
     }
   }
@@ -82,7 +77,7 @@ public enum CompilerProcesses {
 
 extension OpenCLBackend {
   /// Has several processes compile the programs of launches that are neither built nor kept, where the device's compiler is worth it.
-  /// Does nothing elsewhere; what stays uncompiled is when it is launched.
+  /// Does nothing elsewhere. What nobody compiled is compiled here when it is loaded.
   ///
   /// Best called before memory is taken on the device: each process has a context of its own there.
   public func compileAhead(_ launches: [Launch]) throws(EngineError) {
@@ -93,7 +88,7 @@ extension OpenCLBackend {
     compilesAhead = try programs.takeKept(left).count < left.count
   }
 
-  /// As ``compileAhead(_:)-…`` of all that graphs launch.
+  /// The same for all that graphs launch.
   public func compileAhead(_ graphs: [Graph]) throws(EngineError) {
     guard compilesAhead else { return }
     try compileAhead(graphs.flatMap { graph in graph.nodes.flatMap { $0.operation.launches(graph.io($0), traits) } })

@@ -45,8 +45,8 @@ extension OpenCLBackend {
     return CompilerReport(target: telling, log: program.log(for: device.raw).trimmed)
   }
 
-  /// What NVIDIA's compiler makes of instructions that no kernel relies on: none of them may end the process, but a driver is asked
-  /// what it was never asked before.
+  /// What NVIDIA's compiler makes of instructions that no kernel relies on. To be asked last: a driver that has never seen one may end
+  /// the process over it.
   public func findInstructions() -> [InstructionFinding] { InstructionProbe.ask(device) }
 
   /// Compiles what a launch is of, anew, and says what became of it.
