@@ -1,5 +1,4 @@
 import ArgumentParser
-
 import Glibc
 
 /// Writes a line to standard error.

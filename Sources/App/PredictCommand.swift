@@ -103,11 +103,11 @@ struct PredictCommand: ParsableCommand {
       throw RunError.file(path: path, problem: "there is no such image or folder")
     }
     guard isFolder.boolValue else { return [(path, nil)] }
-    if let data = try? PatchDataset.scan(root: path) {
+    if let data = try? PatchDataset.scan(root: path), !data.images.isEmpty {
       let chosen = Split(rawValue: split)
       let found = data.images.filter { chosen == nil || $0.split == chosen }
-      guard found.isEmpty, let chosen else { return found.map { ($0.image, $0.mask) } }
-      throw RunError.file(path: path, problem: "holds no images of the split '\(chosen.rawValue)'")
+      guard !found.isEmpty else { throw RunError.file(path: path, problem: "holds no images of the split '\(split)'") }
+      return found.map { ($0.image, $0.mask) }
     }
     let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
     let suffixes = [".png", ".jpg", ".jpeg"]

@@ -1,6 +1,5 @@
-import Randomness
-
 import Glibc
+import Randomness
 
 /// Changes of planes of values 0 … 1, in place.
 enum PlaneFilters {

@@ -1,7 +1,6 @@
-import Glibc
-import Slides
 import Images
 import Randomness
+import Slides
 import Synchronization
 import Threads
 
@@ -94,7 +93,7 @@ public enum SlidePatching {
       throw .image(error)
     }
 
-    try manifest.begin(job.name, stamp: "\(stamp(slide.path)); mask \(stamp(maskPath))")
+    try manifest.begin(job.name, stamp: "\(fileStamp(slide.path)); mask \(fileStamp(maskPath))")
     let known = manifest.records(of: job.name)
     let missing = (0..<job.grid.count).filter { known[$0] == nil }
     let all = job.grid.count
@@ -116,13 +115,6 @@ public enum SlidePatching {
     }
     if let error = failure.change({ $0 }) { throw error }
     return !stopped.isSet
-  }
-
-  /// Length and time of change: another file under an old name is another slide.
-  private static func stamp(_ path: String) -> String {
-    var about = stat()
-    guard stat(path, &about) == 0 else { return "none" }
-    return "\(about.st_size) bytes of \(about.st_mtim.tv_sec)"
   }
 
   private final class Flag: Sendable {

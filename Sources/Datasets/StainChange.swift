@@ -1,6 +1,5 @@
-import Randomness
-
 import Glibc
+import Randomness
 
 /// A change of the amounts of stain in a picture: its optical densities are split into haematoxylin, eosin and DAB, each
 /// amount is multiplied and shifted, and the picture is put together again.

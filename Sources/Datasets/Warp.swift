@@ -1,6 +1,5 @@
-import Randomness
-
 import Glibc
+import Randomness
 
 /// A smooth change of geometry: turn and scale about the patch's centre, and an elastic displacement.
 ///

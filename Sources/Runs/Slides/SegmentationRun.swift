@@ -143,13 +143,6 @@ extension SegmentationOptions {
   }
 }
 
-/// Length and time of change: another file under an old name is another slide.
-private func fileStamp(_ path: String) -> String {
-  let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-  let changed = (attributes?[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
-  return "\(attributes?[.size] as? Int ?? 0) bytes, \(Int(changed))"
-}
-
 /// A file's bytes in 16 digits (FNV-1a): enough to tell two models apart.
 public func fileDigest(_ path: String) throws(RunError) -> String {
   guard let data = FileManager.default.contents(atPath: path) else {

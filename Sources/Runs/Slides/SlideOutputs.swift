@@ -91,7 +91,8 @@ struct SlideOutputs {
 
   /// A file under one of these names that no run of segment left: a mask drawn by hand has the same name. Nil where there is none.
   func foreignFile() -> String? {
-    guard finishedSummary() == nil, !FileManager.default.fileExists(atPath: map) else { return nil }
+    // In this order: another process that finishes just now writes the summary before it removes its map.
+    guard !FileManager.default.fileExists(atPath: map), finishedSummary() == nil else { return nil }
     return [mask, polygons, table, overview, summary].first { FileManager.default.fileExists(atPath: $0) }
   }
 
