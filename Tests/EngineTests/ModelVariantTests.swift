@@ -36,6 +36,24 @@ import Testing
     }
   }
 
+  /// A mask of what is no number would look as if nothing were found.
+  @Test func aPredictionThatIsNoNumberIsRefused() throws {
+    for backend in try Devices.all() {
+      let model = VariableUNet(base: 4)
+      var parameters = try session(model, backend).state.read(.parameters)
+      let entry = try #require(InferenceGraph(model, batch: 1, height: 16, width: 16).layout.entries.last { $0.slab == .parameters })
+      parameters[entry.offset] = .nan
+      let inference = try InferenceSession(model, on: backend) { state throws(EngineError) in
+        try state.write(parameters, to: .parameters)
+      }
+      #expect {
+        _ = try inference.predict(images, shape: Shape(2, 3, 32, 32))
+      } throws: { error in
+        "\(error)" == "the model's prediction is not finite (first of all: \(entry.name))"
+      }
+    }
+  }
+
   /// A group norm treats an image alike in training and in inference, alone and in company.
   @Test func groupNormKnowsNoBatch() throws {
     for backend in try Devices.all() {

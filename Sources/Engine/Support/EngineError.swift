@@ -13,8 +13,9 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
   case file(path: String, problem: String)
   /// An operation that a backend cannot run, or a graph that cannot be differentiated.
   case unsupported(operation: String, problem: String)
-  /// A loss or gradient that became NaN or infinite; `first` is the first such tensor, where it is known.
-  case notFinite(step: Int, value: String, first: String?)
+  /// A loss, a gradient or, where there is no step, a prediction that became NaN or infinite; `first` is the first such tensor, where it
+  /// is known.
+  case notFinite(step: Int?, value: String, first: String?)
   /// A request that makes no sense, such as an unknown device name.
   case request(String)
 
@@ -30,7 +31,7 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
     case .file(let path, let problem): "\(path): \(problem)"
     case .unsupported(let operation, let problem): "\(operation): \(problem)"
     case .notFinite(let step, let value, let first):
-      "\(value) is not finite at step \(step)" + (first.map { " (first of all: \($0))" } ?? "")
+      "\(value) is not finite" + (step.map { " at step \($0)" } ?? "") + (first.map { " (first of all: \($0))" } ?? "")
     case .request(let problem): problem
     }
   }

@@ -160,7 +160,7 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
       tolerance: (tolerance ?? self.tolerance) * (name.hasPrefix("final.") ? 20 : 1))
   }
 
-  /// The golden files at a path: itself, or those in a folder, sorted.
+  /// The golden files at a path: itself, or those in a folder and the folders in it, sorted.
   ///
   /// - Throws: ``GoldenError`` when there is nothing there.
   public static func files(at path: String) throws(GoldenError) -> [String] {
@@ -169,7 +169,7 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
       throw .content(path: path, reason: "there is no such file or folder")
     }
     guard isFolder.boolValue else { return [path] }
-    let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [])
+    let names = ((try? FileManager.default.subpathsOfDirectory(atPath: path)) ?? [])
       .filter { $0.hasSuffix(".safetensors") }.sorted()
     guard !names.isEmpty else {
       throw .content(path: path, reason: "the folder holds no .safetensors files")
