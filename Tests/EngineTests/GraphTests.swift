@@ -1,5 +1,6 @@
-import Engine
 import Testing
+
+@testable import Engine
 
 /// Shape rules: what is wrong is named, with the operation and the shapes.
 @Suite struct GraphTests {
@@ -99,5 +100,39 @@ import Testing
     #expect(gradients[x] == nil)
     #expect(gradients[w] != nil)
     #expect(backward.nodes.count == graph.nodes.count + 1)
+  }
+
+  /// A batch norm takes each channel's mean away, and a bias with it; with statistics that are given, or another reader beside it, it does
+  /// not. Both orders of readers: which gradient comes first is another way.
+  @Test(arguments: [false, true], ["norm", "norm, then pool", "pool, then norm"])
+  func aBiasHasAGradientUnlessABatchNormAloneReadsTheResult(_ frozen: Bool, _ readers: String) throws {
+    var graph = Graph()
+    let x = graph.source("x", Shape(1, 2, 4, 4), .input)
+    let w = graph.source("w", Shape(3, 2, 3, 3), .input, needsGradient: true)
+    let bias = graph.source("bias", .vector(3), .input, needsGradient: true)
+    let convolution = Convolution(ConvolutionShape(channels: 3, kernel: 3))
+    let y = try graph.apply(convolution, [x, w, bias])[0]
+    func pool() throws -> (ValueID, ValueID) {
+      (try graph.apply(MaxPool(), [y])[0], graph.source("gradient of pooled", Shape(1, 3, 2, 2), .input))
+    }
+    var seeds: [(value: ValueID, gradient: ValueID)] = []
+    if readers.hasPrefix("pool") { seeds.append(try pool()) }
+    let parts = (0..<4).map { graph.source("part \($0)", .vector(3), .input, needsGradient: $0 < 2) }
+    let norm = try graph.batchNorm(
+      y, gamma: parts[0], beta: parts[1], runningMean: parts[2], runningVariance: parts[3], relu: true, training: true,
+      frozen: frozen, named: "norm")
+    seeds.append((norm, graph.source("gradient of normalised", graph.shape(norm), .input)))
+    if readers.hasSuffix("pool") { seeds.append(try pool()) }
+    let (backward, gradients) = try Differentiation.run(graph, seeds: seeds)
+    let sums = backward.nodes.filter { type(of: $0.operation).name == ChannelSum.name }
+    let wanted = frozen || readers != "norm"
+    #expect((gradients[bias] != nil) == wanted)
+    #expect(sums.count == (wanted ? 1 : 0))
+    // It reads what everyone has added to: nobody writes or adds to its input behind it.
+    if let sum = backward.nodes.firstIndex(where: { type(of: $0.operation).name == ChannelSum.name }) {
+      let dy = backward.nodes[sum].inputs[0]
+      #expect(dy == gradients[y] && backward.mode(dy) == .plain)
+      #expect(!backward.nodes[sum...].contains { ($0.results + $0.updates).contains(dy) })
+    }
   }
 }

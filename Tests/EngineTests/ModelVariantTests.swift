@@ -41,7 +41,8 @@ import Testing
     for backend in try Devices.all() {
       let model = VariableUNet(base: 4)
       var parameters = try session(model, backend).state.read(.parameters)
-      let entry = try #require(InferenceGraph(model, batch: 1, height: 16, width: 16).layout.entries.last { $0.slab == .parameters })
+      let entry = try #require(
+        InferenceGraph(model, batch: 1, height: 16, width: 16).layout.entries.last { $0.slab == .parameters })
       parameters[entry.offset] = .nan
       let inference = try InferenceSession(model, on: backend) { state throws(EngineError) in
         try state.write(parameters, to: .parameters)

@@ -54,15 +54,39 @@ struct BenchStepCommand: ParsableCommand {
       let most = shape.largestBatch(backend.traits, within: memoryLimit.bytes(on: backend)) ?? 1
       size = BenchSize.Values(patch: size.patch, base: size.base, batch: most)
     }
-    let benchmark = try StepBenchmark(
-      patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, activations: activations,
-      gradients: gradients, memoryLimit: memoryLimit, inference: inference, backend: backend)
-    if serve { return try answer(benchmark, backend) }
-    let result = try benchmark.run(steps: steps, seconds: seconds ?? .infinity)
+    func prepared(_ batch: Int) throws(EngineError) -> StepBenchmark {
+      try StepBenchmark(
+        patch: size.patch, base: size.base, batch: batch, microBatch: microBatch, activations: activations,
+        gradients: gradients, memoryLimit: memoryLimit, inference: inference, backend: backend)
+    }
+    if serve { return try answer(prepared(size.batch), backend) }
+    func measured(_ batch: Int) throws(EngineError) -> (StepBenchmark, StepBenchmark.Result) {
+      let benchmark = try prepared(batch)
+      return (benchmark, try benchmark.run(steps: steps, seconds: seconds ?? .infinity))
+    }
+    var done: (StepBenchmark, StepBenchmark.Result)?
+    while done == nil {
+      do throws(EngineError) { done = try measured(size.batch) } catch {
+        guard largestBatch, let fewer = Self.fewer(than: size.batch, after: error) else { throw error }
+        output.say("a batch of \(size.batch) was planned to fit and did not (\(error)): \(fewer) instead")
+        size = BenchSize.Values(patch: size.patch, base: size.base, batch: fewer)
+      }
+    }
+    guard let (benchmark, result) = done else { return }
     let error = try ConvolutionError(on: backend)
     let line = BenchStep(benchmark, result, inference: inference, size, error, backend)
     say(line, benchmark, result.samples, error, output)
     try output.writeLines([line])
+  }
+
+  /// The batch to try where a device has less memory than it says, an eighth smaller; nil after another error, or where there is none.
+  static func fewer(than batch: Int, after error: EngineError) -> Int? {
+    switch error {
+    case .memory: break
+    case .device(let status, _, _) where status.isOutOfMemory: break
+    default: return nil
+    }
+    return batch > 1 ? batch - max(1, batch / 8) : nil
   }
 
   private func answer(_ benchmark: StepBenchmark, _ backend: any Backend) throws {

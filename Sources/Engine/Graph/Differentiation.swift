@@ -5,6 +5,8 @@
 public struct Differentiation {
   public private(set) var graph: Graph
   private var gradients: [ValueID: ValueID] = [:]
+  /// Values whose gradient adds up to zero over each channel.
+  private var zeroSums: Set<ValueID> = []
 
   /// Where a gradient goes.
   public struct Target {
@@ -47,10 +49,14 @@ public struct Differentiation {
     return stored
   }
 
-  /// The view that a node offers, by the value that it shows.
-  func offeredView(of z: ValueID) -> ValueID? {
+  /// Whether the gradient with respect to a value adds up to exactly zero over each channel, as its rule said: what was added to each
+  /// element of a channel, a bias, has no gradient then.
+  public func gradientSumsToZero(_ value: ValueID) -> Bool { zeroSums.contains(value) }
+
+  /// The view of `z` through a table, which a norm offers to whoever reads its result.
+  func offeredView(of z: ValueID, table: ValueID) -> ValueID? {
     graph.viewProducers.keys.first { view in
-      if case .view(.normalized(z, _, _)) = graph[view].residence { return true }
+      if case .view(.normalized(z, table, _)) = graph[view].residence { return true }
       return false
     }
   }
@@ -59,7 +65,10 @@ public struct Differentiation {
   public mutating func target(for value: ValueID) throws(EngineError) -> Target? {
     let info = graph[value]
     guard info.needsGradient else { return nil }
-    if let existing = storedUpstream(value) { return Target(value: existing, accumulates: true) }
+    if let existing = storedUpstream(value) {
+      zeroSums.remove(value)
+      return Target(value: existing, accumulates: true)
+    }
     let gradient: ValueID
     if case .persistent(.parameters, let offset) = info.residence {
       gradient = graph.source("gradient of \(info.name)", info.shape, .persistent(.gradients, offset: offset))
@@ -70,12 +79,14 @@ public struct Differentiation {
     return Target(value: gradient, accumulates: false)
   }
 
-  /// Says that the gradient with respect to `value` is a view, so that it need not be stored.
-  mutating func setGradient(of value: ValueID, to view: View) throws(EngineError) {
+  /// Says that the gradient with respect to `value` is a view, so that it need not be stored, and whether it adds up to zero over each
+  /// channel.
+  mutating func setGradient(of value: ValueID, to view: View, sumsToZero: Bool) throws(EngineError) {
     let info = graph[value]
     let lazy = graph.view("gradient of \(info.name)", view, shape: info.shape, needsGradient: false)
     if gradients[value] == nil {
       gradients[value] = lazy
+      if sumsToZero { zeroSums.insert(value) }
     } else if let target = try target(for: value) {
       graph.add(Materialize(accumulates: true), [lazy], results: [], updates: [target.value])
     }

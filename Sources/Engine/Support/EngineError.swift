@@ -22,7 +22,10 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .shape(let operation, let problem): "\(operation): \(problem)"
-    case .device(let status, let call, let device): "\(call) failed on \(device): \(status)"
+    case .device(let status, let call, let device):
+      "\(call) failed on \(device): \(status)"
+        + (status.isOutOfMemory
+          ? "; where its memory is used up, by other programs too, a smaller batch, patch or --memory-limit takes less" : "")
     case .build(let file, let options, let device, let log):
       "\(file) did not build for \(device) with options '\(options)':\n\(log)"
     case .memory(let needed, let available, let purpose, let wayOut):
@@ -43,6 +46,9 @@ public struct CLStatus: Hashable, Sendable, CustomStringConvertible {
   public let name: String
 
   public var description: String { "\(name) (\(code))" }
+
+  /// Whether it is one that drivers give where memory is at an end: for a buffer, for anything else, on the host.
+  public var isOutOfMemory: Bool { (-6 ... -4).contains(code) }
 }
 
 /// Bytes for people: "8.80 GiB", "512 B".

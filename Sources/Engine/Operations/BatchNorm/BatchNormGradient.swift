@@ -87,7 +87,7 @@ extension Differentiation {
   mutating func differentiateNorm(_ node: Node, relu: Bool, frozen: Bool) throws(EngineError) {
     let z = node.inputs[0]
     let table = node.results[0]
-    guard let view = offeredView(of: z), let g = storedUpstream(view) else { return }
+    guard let view = offeredView(of: z, table: table), let g = storedUpstream(view) else { return }
     let channels = graph.shape(z).c
     let gammaTarget = try target(for: node.inputs[1])
     let betaTarget = try target(for: node.inputs[2])
@@ -102,8 +102,8 @@ extension Differentiation {
       BatchNormGradient(relu: relu, accumulates: accumulates, frozen: frozen), [g, z, table],
       results: accumulates ? [gradientTable] : [gradientTable, dGamma, dBeta],
       updates: accumulates ? [dGamma, dBeta] : [])
-    try setGradient(of: z, to: .normalizedGradient(gradient: g, z: z, table: gradientTable, relu: relu))
-    // A convolution takes a view for the sign that its bias has no gradient, which holds for statistics of the batch alone.
-    if frozen { _ = storedUpstream(z) }
+    // Statistics of the batch take away each channel's mean, and with it whatever a bias adds.
+    try setGradient(
+      of: z, to: .normalizedGradient(gradient: g, z: z, table: gradientTable, relu: relu), sumsToZero: !frozen)
   }
 }

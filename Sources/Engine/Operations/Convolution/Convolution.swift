@@ -42,16 +42,17 @@ public struct Convolution: Operation {
   }
 
   public func differentiate(_ node: Node, _ tape: inout Differentiation) throws(EngineError) {
-    guard let dy = tape.upstream(node.results[0]) else { return }
-    let w = node.inputs[sources]
+    let (y, w) = (node.results[0], node.inputs[sources])
+    guard var dy = tape.upstream(y) else { return }
+    let bias = hasBias && !tape.gradientSumsToZero(y) ? try tape.target(for: node.inputs[sources + 1]) : nil
+    // The sum over a channel reads stored elements alone.
+    if bias != nil, let stored = tape.storedUpstream(y) { dy = stored }
     if let target = try tape.target(for: w) {
       tape.apply(
         ConvolutionWeightGradient(shape, sources: sources, accumulates: target.accumulates),
         Array(node.inputs[..<sources]) + [dy], into: target)
     }
-    if hasBias, tape.graph.mode(dy) == .plain, let target = try tape.target(for: node.inputs[sources + 1]) {
-      tape.apply(ChannelSum(accumulates: target.accumulates), [dy], into: target)
-    }
+    if let bias { tape.apply(ChannelSum(accumulates: bias.accumulates), [dy], into: bias) }
     var first = 0
     for source in node.inputs[..<sources] {
       if let target = try tape.target(for: source) {
