@@ -100,10 +100,8 @@ public struct BatchLoader: Sendable {
   }
 
   /// Starts to make the batches of an epoch, from `startBatch` on.
-  ///
-  /// - Throws: `.noThread`.
-  public func epoch(_ epoch: Int, startBatch: Int = 0) throws(DatasetError) -> Prefetcher {
-    try Prefetcher(loader: self, epoch: epoch, startBatch: startBatch)
+  public func epoch(_ epoch: Int, startBatch: Int = 0) -> Prefetcher {
+    Prefetcher(loader: self, epoch: epoch, startBatch: startBatch)
   }
 
   /// How often each of a batch's patches was in the epoch before: a patch that is shown again is changed in another way.

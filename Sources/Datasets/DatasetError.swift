@@ -52,8 +52,6 @@ public enum DatasetError: Error, Sendable, Equatable, CustomStringConvertible {
   case mixedSizes(String)
   /// An option out of its range.
   case option(String)
-  /// The system gave no thread.
-  case noThread
 
   public var description: String {
     switch self {
@@ -66,7 +64,6 @@ public enum DatasetError: Error, Sendable, Equatable, CustomStringConvertible {
     case .empty(let what), .mixedSizes(let what), .option(let what): return what
     case .image(let error): return error.description
     case .slide(let error): return error.description
-    case .noThread: return "the system cannot start another thread"
     }
   }
 }

@@ -149,7 +149,7 @@ package func eachBatch(
     options: .init(
       batchSize: batch, patchSize: patch, shuffles: false, threadCount: threads, depth: threads + 1,
       cacheByteLimit: cacheBytes))
-  let batches = try loader.epoch(0)
+  let batches = loader.epoch(0)
   var done = 0
   while let batch = try batches.next() {
     done += batch.count

@@ -234,7 +234,7 @@ public final class TrainingRun {
         return .stoppedEarly(epoch: position.epoch - 1)
       }
       let epoch = position.epoch
-      let batches = try loader.epoch(epoch, startBatch: position.batch)
+      let batches = loader.epoch(epoch, startBatch: position.batch)
       // What the session asked for while the device was at work.
       var asked: Result<Batch?, any Error>?
       while let batch = try asked?.get() ?? batches.next() {
@@ -306,7 +306,7 @@ public final class TrainingRun {
   /// Re-estimates batch norm statistics over the first batches of the next epoch's order, changed as in training.
   private func recalibrate(_ loader: BatchLoader) throws {
     guard configuration.recalibrate > 0 else { return }
-    let batches = try loader.epoch(position.epoch + 1)
+    let batches = loader.epoch(position.epoch + 1)
     var rest = configuration.recalibrate
     try session.recalibrate {
       guard rest > 0, let batch = try batches.next() else { return nil }

@@ -35,7 +35,7 @@ extension RunMask {
     let bandCount = (source.height + bandRows - 1) / bandRows
     let width = source.width, height = source.height
     let bands = OrderedPipeline(count: bandCount, threads: threads > 1 ? threads : 0, depth: threads + 1) {
-      band -> Result<RunMask, SlideError> in
+      band, _ -> Result<RunMask, SlideError> in
       do throws(SlideError) {
         let top = band * bandRows, rows = min(bandRows, height - top)
         let pixels = try source.read(level: 0, x: 0, y: top, width: width, height: rows).grey

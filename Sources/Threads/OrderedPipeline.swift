@@ -13,12 +13,15 @@ package final class OrderedPipeline<Item: Sendable> {
   private let count: Int
   private let state = Monitor(State())
   private var workers: [WorkerThread] = []
-  private let make: @Sendable (Int) -> Item
+  private let make: Maker
+
+  /// Makes the item of a number; may give up halfway once the closure says that nobody wants it any more.
+  package typealias Maker = @Sendable (_ number: Int, _ isCancelled: () -> Bool) -> Item
 
   /// - Parameters:
-  ///   - threads: 0 makes each item when it is asked for, on the consumer's thread.
+  ///   - threads: 0 makes each item when it is asked for, on the consumer's thread; so does a system that gives no thread.
   ///   - make: called once for each number of 0 ..< count, on any thread.
-  package init(count: Int, threads: Int, depth: Int, make: @escaping @Sendable (Int) -> Item) {
+  package init(count: Int, threads: Int, depth: Int, make: @escaping Maker) {
     self.count = count
     self.make = make
     let state = state, depth = max(1, depth)
@@ -32,7 +35,7 @@ package final class OrderedPipeline<Item: Sendable> {
             return state.nextToMake - 1
           }
           guard let number else { return }
-          let item = make(number)
+          let item = make(number) { state.change { $0.isCancelled } }
           state.change { $0.made[number] = item }
         }
       }
@@ -52,7 +55,7 @@ package final class OrderedPipeline<Item: Sendable> {
         state.nextToTake += 1
         return state.nextToTake - 1
       }
-      return number < count ? make(number) : nil
+      return number < count ? make(number) { false } : nil
     }
     let count = count
     return state.wait { state -> Item?? in

@@ -106,7 +106,7 @@ import Testing
     for threads in [1, 3] {
       let loader = try BatchLoader(
         pairs: pairs, options: .init(batchSize: 2, patchSize: nil, shuffles: false, threadCount: threads, depth: 3))
-      let prefetcher = try loader.epoch(0)
+      let prefetcher = loader.epoch(0)
       #expect(try prefetcher.next()?.indices == [0, 1])
       #expect(try prefetcher.next()?.indices == [2, 3])
       let error = DatasetError.image(
@@ -135,7 +135,7 @@ import Testing
       let loader = try BatchLoader(
         pairs: pairs,
         options: .init(batchSize: 1, patchSize: nil, threadCount: 1 + round % 4, depth: 1 + round % 3))
-      let prefetcher = try loader.epoch(round)
+      let prefetcher = loader.epoch(round)
       for _ in 0..<round % 4 { _ = try prefetcher.next() }
     }
   }

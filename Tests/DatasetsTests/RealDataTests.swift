@@ -27,7 +27,7 @@ import Testing
     print(dataset.summary)
     let loader = try BatchLoader(
       pairs: Array(dataset.pairs(in: .train).prefix(6)), options: .init(batchSize: 4, patchSize: 64, threadCount: 2))
-    let prefetcher = try loader.epoch(0)
+    let prefetcher = loader.epoch(0)
     var foreground: Float = 0
     while let batch = try prefetcher.next() {
       foreground += batch.masks.reduce(0, +)

@@ -81,7 +81,7 @@ public struct SlideSegmenter {
     let batches = (windows.count + batch - 1) / batch
     let all = windows, side = side, mirrors = options.mirrorsOutside && surroundings.hasOutside
     let pipeline = OrderedPipeline(count: batches, threads: options.threads, depth: options.threads + 1) {
-      number -> Result<Windows, SlideError> in
+      number, _ -> Result<Windows, SlideError> in
       do throws(SlideError) {
         // The last batch is filled with black: another shape would need another plan.
         var values = [Float](repeating: 0, count: batch * 3 * plane)

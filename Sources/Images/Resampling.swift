@@ -1,13 +1,13 @@
-import Images
-
 /// The weights of one axis: result pixel i takes `counts[i]` source pixels from `firsts[i]` on.
 ///
-/// A triangle two result pixels wide (two source pixels where the image is enlarged), as `PixelBuffer.resized`, but at
-/// places counted from the start of the whole image. Weights are integers over 2²².
-struct AxisTaps {
+/// A triangle two result pixels wide (two source pixels where the image is enlarged), at places counted from the start of the whole
+/// image, of which a part may be wanted. Weights are integers over 2²²: 8 bits of pixel, 2 of head room.
+package struct AxisTaps {
   static let bits: Int32 = 22
+  static let half: Int32 = 1 << (bits - 1)
+
   /// Source pixels that are touched.
-  let source: Range<Int>
+  package let source: Range<Int>
   /// Relative to `source`.
   let firsts: [Int]
   let counts: [Int]
@@ -18,7 +18,7 @@ struct AxisTaps {
   /// - Parameters:
   ///   - range: result pixels.
   ///   - ratio: source pixels in a result pixel.
-  init(_ range: Range<Int>, ratio: Double, sourceCount: Int) {
+  package init(_ range: Range<Int>, ratio: Double, sourceCount: Int) {
     let widening = max(ratio, 1)
     let stride = Int(widening.rounded(.up)) * 2 + 1
     var firsts: [Int] = [], counts: [Int] = []
@@ -44,16 +44,25 @@ struct AxisTaps {
     self.weights = weights
     self.stride = stride
   }
+
+  /// All of an axis, `from` source pixels to `to`.
+  init(from source: Int, to result: Int) {
+    self.init(0..<result, ratio: Double(source) / Double(result), sourceCount: source)
+  }
+
+  @inline(__always)
+  static func byte(_ sum: Int32) -> UInt8 { UInt8(truncatingIfNeeded: max(0, min(255, sum >> bits))) }
 }
 
 extension PixelBuffer {
   /// Rows first, then columns, each rounded to 8 bits.
-  func resampled(columns: AxisTaps, rows: AxisTaps) -> PixelBuffer {
-    let newWidth = columns.firsts.count, newHeight = rows.firsts.count, channels = channels
-    let half: Int32 = 1 << (AxisTaps.bits - 1)
-    func byte(_ sum: Int32) -> UInt8 { UInt8(truncatingIfNeeded: max(0, min(255, sum >> AxisTaps.bits))) }
-    let rowBytes = newWidth * channels
-    let narrow = [UInt8](unsafeUninitializedCapacity: rowBytes * height) { out, filled in
+  package func resampled(columns: AxisTaps, rows: AxisTaps) -> PixelBuffer {
+    resampled(columns: columns).resampled(rows: rows)
+  }
+
+  func resampled(columns: AxisTaps) -> PixelBuffer {
+    let newWidth = columns.firsts.count, rowBytes = newWidth * channels
+    let result = [UInt8](unsafeUninitializedCapacity: rowBytes * height) { out, filled in
       bytes.withUnsafeBufferPointer { source in
         columns.weights.withUnsafeBufferPointer { weights in
           columns.firsts.withUnsafeBufferPointer { firsts in
@@ -63,20 +72,20 @@ extension PixelBuffer {
                   let from = (y * width + firsts[x]) * channels, to = y * rowBytes + x * channels
                   let w = x * columns.stride
                   if channels == 3 {
-                    var r = half, g = half, b = half
+                    var r = AxisTaps.half, g = AxisTaps.half, b = AxisTaps.half
                     for k in 0..<counts[x] {
                       let weight = weights[w + k]
                       r &+= weight &* Int32(source[from + 3 * k])
                       g &+= weight &* Int32(source[from + 3 * k + 1])
                       b &+= weight &* Int32(source[from + 3 * k + 2])
                     }
-                    out[to] = byte(r)
-                    out[to + 1] = byte(g)
-                    out[to + 2] = byte(b)
+                    out[to] = AxisTaps.byte(r)
+                    out[to + 1] = AxisTaps.byte(g)
+                    out[to + 2] = AxisTaps.byte(b)
                   } else {
-                    var sum = half
+                    var sum = AxisTaps.half
                     for k in 0..<counts[x] { sum &+= weights[w + k] &* Int32(source[from + k]) }
-                    out[to] = byte(sum)
+                    out[to] = AxisTaps.byte(sum)
                   }
                 }
               }
@@ -86,23 +95,28 @@ extension PixelBuffer {
       }
       filled = rowBytes * height
     }
+    return PixelBuffer(width: newWidth, height: height, channels: channels, bytes: result)
+  }
+
+  func resampled(rows: AxisTaps) -> PixelBuffer {
+    let newHeight = rows.firsts.count, rowBytes = width * channels
     var sums = [Int32](repeating: 0, count: rowBytes)
     let result = [UInt8](unsafeUninitializedCapacity: rowBytes * newHeight) { out, filled in
-      narrow.withUnsafeBufferPointer { source in
+      bytes.withUnsafeBufferPointer { source in
         sums.withUnsafeMutableBufferPointer { sums in
           for y in 0..<newHeight {
             // One source row at a time over the whole width: the inner loop vectorises.
-            sums.update(repeating: half)
+            sums.update(repeating: AxisTaps.half)
             for k in 0..<rows.counts[y] {
               let weight = rows.weights[y * rows.stride + k], row = (rows.firsts[y] + k) * rowBytes
               for i in 0..<rowBytes { sums[i] &+= weight &* Int32(source[row + i]) }
             }
-            for i in 0..<rowBytes { out[y * rowBytes + i] = byte(sums[i]) }
+            for i in 0..<rowBytes { out[y * rowBytes + i] = AxisTaps.byte(sums[i]) }
           }
         }
       }
       filled = rowBytes * newHeight
     }
-    return PixelBuffer(width: newWidth, height: newHeight, channels: channels, bytes: result)
+    return PixelBuffer(width: width, height: newHeight, channels: channels, bytes: result)
   }
 }
