@@ -42,113 +42,14 @@ struct TrainCommand: ParsableCommand {
     help: "Folder of the run (default: runs/ and its settings, as ps256_po0_ep20_bs1_lr0p0001_bceW0p8_ds1e-06_posW25).")
   var output: String?
   @Option(help: "YAML file of settings, named as in a run's config.yaml.") var config: String?
-  @Option(help: "Side that patches are resized to, a multiple of 16 (256).") var patch: Int?
-  @Option(help: "Channels of the first level (max(16, 64*patch/2048)).") var base: Int?
-  @Option(help: "Between encoder and decoder: split, sum or plain (split).") var bottleneck: String?
-  @Option(help: "Of activations: batch, group or batch-frozen (batch).") var norm: String?
-  @Option(help: "Model file or run to start from, of any width (random parameters).") var startFrom: String?
-  @Option(help: "Side that patches are resized to as a share of their own, instead of --patch.") var inputScale: Double?
-  @Option(help: "Patches per step (1).") var batch: Int?
-  @Option(help: "Patches on the device at one time (all of the batch).") var microBatch: Int?
-  @Option(help: "How activations are stored: fp32, or fp16 in half the memory (fp32).")
-  var activations: String?
-  @Option(help: "How gradients of activations are stored: fp32, or bf16 in half the memory (fp32).")
-  var gradients: String?
-  @Option(help: "Memory that the plan may take, such as 5GiB or 4800MB (auto: 90% of what is free).") var memoryLimit: String?
-  @Option(help: "Passes over the training patches (20).") var epochs: Int?
-  @Option(name: .customLong("lr"), help: "Adam's learning rate (1e-4).") var learningRate: Double?
-  @Option(help: "Of the learning rate: constant, cosine or polynomial (constant).") var schedule: String?
-  @Option(help: "Epochs over which the learning rate rises (0).") var warmupEpochs: Double?
-  @Option(help: "Largest norm of a step's gradient; 0: any (0).") var clipNorm: Double?
-  @Option(help: "Decay of a moving average of the parameters, which is then what is validated and saved; 0: none (0).")
-  var average: Double?
-  @Option(
-    help:
-      "Training batches over which batch norm statistics are re-estimated before validation and saving (0; with --average 16).")
-  var recalibrate: Int?
-  @Option(help: "Epochs without a better validation F1 after which training stops; 0: none (0).") var earlyStop: Int?
-  @Option(name: .customLong("on-nonfinite"), help: "Where a loss or gradient is not finite: stop, or skip the batch (stop).")
-  var onNonFinite: String?
-  @Option(help: "Decoupled weight decay, as AdamW (0).") var weightDecay: Double?
-  @Option(help: "Share of BCE in the loss; the rest is 1 - Dice (0.8).") var bceWeight: Double?
-  @Option(help: "Weight of foreground pixels in BCE (25).") var posWeight: Double?
-  @Option(help: "Smooth term of Dice (1e-6).") var diceSmooth: Double?
-  @Flag(inversion: .prefixedNo, help: "Flip patches at random (no).") var flips: Bool?
-  @Flag(inversion: .prefixedNo, help: "Turn patches by quarter turns at random (no).") var turns: Bool?
-  @Option(help: "Random change of brightness, up to this share (0).") var brightness: Double?
-  @Option(help: "Random change of contrast, up to this share (0).") var contrast: Double?
-  @Option(parsing: .upToNextOption, help: "Groups to train on, such as DN,NEP25 (all).") var trainGroups: [String] = []
-  @Option(parsing: .upToNextOption, help: "Groups to validate on, such as DN,NEP25 (all).") var validationGroups: [String] = []
-  @Option(help: "Share of each group's training patches (1).") var subset: Double?
-  @Option(help: "Seed of the subset (0).") var subsetSeed: UInt64?
-  @Option(help: "What an epoch shows equally often: none, group, foreground or both (none).") var balance: String?
-  @Option(help: "Seed of starting values, order and augmentation (0).") var seed: UInt64?
-  @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
-  @Option(help: precisionHelp) var precision: String?
-  @Option(help: "Threads that decode ahead of the device (1).") var threads: Int?
-  @Option(help: "Memory for decoded patches, MiB (1024).") var cacheMib: Int?
+  @OptionGroup var settings: TrainOptions
   @Flag(help: "Leave out images without a mask, broken files and the like, and list them.") var skipBad = false
   @Flag(help: "Go on with the run in the output folder.") var resume = false
-
-  private var options: RunOptions {
-    var options = RunOptions()
-    options.patch = patch
-    options.input_scale = inputScale
-    options.base = base
-    options.bottleneck = bottleneck
-    options.norm = norm
-    options.start_from = startFrom
-    options.batch = batch
-    options.micro_batch = microBatch
-    options.activations = activations
-    options.gradients = gradients
-    options.memory_limit = memoryLimit
-    options.epochs = epochs
-    options.learning_rate = learningRate
-    options.schedule = schedule
-    options.warmup_epochs = warmupEpochs
-    options.weight_decay = weightDecay
-    options.clip_norm = clipNorm
-    options.average = average
-    options.recalibrate = recalibrate
-    options.early_stop = earlyStop
-    options.on_nonfinite = onNonFinite
-    options.bce_weight = bceWeight
-    options.pos_weight = posWeight
-    options.dice_smooth = diceSmooth
-    options.flips = flips
-    options.turns = turns
-    options.brightness = brightness
-    options.contrast = contrast
-    options.train_groups = Self.names(trainGroups)
-    options.validation_groups = Self.names(validationGroups)
-    options.subset = subset
-    options.subset_seed = subsetSeed
-    options.balance = balance
-    options.seed = seed
-    options.device = device
-    options.precision = precision
-    options.threads = threads
-    options.cache_mib = cacheMib
-    return options
-  }
 
   func run() throws { try failing { try train() } }
 
   private func train() throws {
-    var given = options
-    if let config { given = try given.over(RunOptions.parse(readText(config), path: config)) }
-    if resume {
-      guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
-      if let missing = RunDirectory(output).missingToResume {
-        throw RunError.file(
-          path: output, problem: "holds no run to resume: there is no \(URL(fileURLWithPath: missing).lastPathComponent)")
-      }
-      let saved = RunDirectory(output).configuration
-      given = try given.over(RunOptions.parse(readText(saved), path: saved))
-    }
-    if inputScale != nil, patch != nil { throw RunError.request("--patch and --input-scale both give the size: use one") }
-    let configuration = try RunConfiguration(given)
+    let configuration = try asked()
     // A wrong device is known at once; checking a large data set takes minutes.
     let backend = try chooseBackend(configuration.device, precision: configuration.precision)
     let data = try loadDataset(data, skipBad: skipBad)
@@ -159,6 +60,48 @@ struct TrainCommand: ParsableCommand {
       )
     }
     let directory = try RunDirectory(output ?? "runs/" + RunName.of(configuration))
+    let lock = try claim(directory)
+    defer { lock.release() }
+    Interrupt.install()
+    let run = try TrainingRun(
+      configuration, data: data, directory: directory, backend: backend, resuming: resume)
+    announce(run, configuration, backend)
+    let progress = Progress(epochs: configuration.epochs)
+    defer { progress.clear() }
+    let outcome: TrainingRun.Outcome
+    do {
+      outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show)
+    } catch let error as EngineError {
+      guard case .notFinite = error else { throw error }
+      let kept = FileManager.default.fileExists(atPath: directory.last) ? "; the last epoch's model is kept" : ""
+      throw RunError.request(
+        "\(error): try a lower --lr than \(configuration.learningRate), or --clip-norm 1\(kept)")
+    }
+    progress.clear()
+    conclude(outcome, run, configuration, directory)
+  }
+
+  /// The command line's settings, over the file's, over those of the run to resume.
+  private func asked() throws -> RunConfiguration {
+    var given = settings.options
+    if let config { given = try given.over(RunOptions.parse(readText(config), path: config)) }
+    if resume {
+      guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
+      if let missing = RunDirectory(output).missingToResume {
+        throw RunError.file(
+          path: output, problem: "holds no run to resume: there is no \(URL(fileURLWithPath: missing).lastPathComponent)")
+      }
+      let saved = RunDirectory(output).configuration
+      given = try given.over(RunOptions.parse(readText(saved), path: saved))
+    }
+    if settings.inputScale != nil, settings.patch != nil {
+      throw RunError.request("--patch and --input-scale both give the size: use one")
+    }
+    return try RunConfiguration(given)
+  }
+
+  /// Makes the run's folder and keeps other processes out of it, and out of one that holds a run already.
+  private func claim(_ directory: RunDirectory) throws -> RunLock {
     if !resume, directory.holdsRun {
       let wayOut = directory.canResume ? "go on with --resume" : "it cannot go on, so delete it"
       throw RunError.file(path: directory.path, problem: "holds a run already: \(wayOut), or choose another folder with -o")
@@ -168,10 +111,11 @@ struct TrainCommand: ParsableCommand {
       throw RunError.file(
         path: directory.path, problem: "belongs to another process now: wait for it, or choose another folder with -o")
     }
-    defer { lock.release() }
-    Interrupt.install()
-    let run = try TrainingRun(
-      configuration, data: data, directory: directory, backend: backend, resuming: resume)
+    return lock
+  }
+
+  /// What the run is made of, and what its user should know before it begins.
+  private func announce(_ run: TrainingRun, _ configuration: RunConfiguration, _ backend: any Backend) {
     if let note = run.tilesNote { log.warning("\(note)") }
     if !run.changes.isEmpty {
       log.warning("goes on with other settings than it began with: \(run.changes.joined(separator: "; "))")
@@ -203,18 +147,11 @@ struct TrainCommand: ParsableCommand {
     if !run.hasValidation {
       log.warning("there is no validation split: the best model is the one with the lowest training loss")
     }
-    let progress = Progress(epochs: configuration.epochs)
-    defer { progress.clear() }
-    let outcome: TrainingRun.Outcome
-    do {
-      outcome = try run.run(shouldStop: { Interrupt.isRequested }, report: progress.show)
-    } catch let error as EngineError {
-      guard case .notFinite = error else { throw error }
-      let kept = FileManager.default.fileExists(atPath: directory.last) ? "; the last epoch's model is kept" : ""
-      throw RunError.request(
-        "\(error): try a lower --lr than \(configuration.learningRate), or --clip-norm 1\(kept)")
-    }
-    progress.clear()
+  }
+
+  private func conclude(
+    _ outcome: TrainingRun.Outcome, _ run: TrainingRun, _ configuration: RunConfiguration, _ directory: RunDirectory
+  ) {
     switch outcome {
     case .interrupted(let epoch):
       log.notice(
@@ -234,14 +171,6 @@ struct TrainCommand: ParsableCommand {
       }
       print("\(directory.path): \(files)")
     }
-  }
-}
-
-extension TrainCommand {
-  /// Groups as given, apart or with commas between them; nil for none.
-  fileprivate static func names(_ words: [String]) -> [String]? {
-    let names = words.flatMap { $0.split(separator: ",").map(String.init) }
-    return names.isEmpty ? nil : names
   }
 }
 
