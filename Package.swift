@@ -39,13 +39,14 @@ let package = Package(
 
     // Swift: images and data sets know no engine; the engine knows no images.
     .target(name: "Randomness", swiftSettings: strict),
-    .target(name: "Threads", swiftSettings: strict),
+    .target(name: "Host", swiftSettings: strict),
+    .target(name: "Threads", dependencies: ["Host"], swiftSettings: strict),
     .target(name: "Images", dependencies: ["ImageCodecs"], swiftSettings: strict),
     .target(name: "Slides", dependencies: ["Images", "TIFFBridge", "Threads"], swiftSettings: strict),
     .target(
       name: "Datasets", dependencies: ["Images", "Randomness", "Slides", "Threads"], swiftSettings: strict),
     .target(
-      name: "Engine", dependencies: ["CLBridge", "Kernels", "CBLAS", "VectorMath", "Randomness"],
+      name: "Engine", dependencies: ["CLBridge", "Kernels", "CBLAS", "VectorMath", "Host", "Randomness"],
       swiftSettings: strict),
     .target(
       name: "OpSuite", dependencies: ["Engine"], path: "Tests/OpSuite", swiftSettings: strict),
@@ -59,18 +60,20 @@ let package = Package(
     .executableTarget(
       name: "App",
       dependencies: [
-        "Engine", "Runs", "Reports", "Benchmarks", "Images", "Slides", "Datasets", "OpSuite", "PeerScripts", argumentParser,
+        "Engine", "Runs", "Reports", "Benchmarks", "Host", "Images", "Slides", "Datasets", "OpSuite", "PeerScripts",
+        argumentParser,
         logging, yams,
       ],
       swiftSettings: strict),
 
+    .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: strict),
     .testTarget(name: "ImagesTests", dependencies: ["Images"], swiftSettings: strict),
     .testTarget(name: "SlidesTests", dependencies: ["Slides", "Images", "Randomness"], swiftSettings: strict),
     .testTarget(
       name: "DatasetsTests", dependencies: ["Datasets", "Images", "Randomness", "Slides", "Threads"],
       swiftSettings: strict),
     .testTarget(
-      name: "EngineTests", dependencies: ["Engine", "OpSuite"], swiftSettings: strict),
+      name: "EngineTests", dependencies: ["Engine", "Host", "OpSuite"], swiftSettings: strict),
     .testTarget(
       name: "RunsTests", dependencies: ["Runs", "Engine", "Images", "Datasets", "Slides"], swiftSettings: strict),
     .testTarget(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Engine
 import Foundation
+import Host
 
 /// `glomseg compile-programs`: what glomseg starts several of where a GPU's driver has programs to compile.
 struct CompileProgramsCommand: ParsableCommand {
@@ -24,7 +25,7 @@ struct CompileProgramsCommand: ParsableCommand {
   /// Has programs compiled by processes like this one from now on, as many at a time as there are processors.
   static func offer() {
     guard let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else { return }
-    CompilerProcesses.use(most: processorCount) { shares, device in
+    CompilerProcesses.use(most: Processors.available) { shares, device in
       printError(
         "\(device.selector) \(device.name): compiling \(shares.reduce(0) { $0 + $1.count }) programs, \(shares.count) at a time")
       var processes: [Process] = []

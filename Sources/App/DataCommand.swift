@@ -5,6 +5,7 @@ import Foundation
 import Images
 import Logging
 import Runs
+import Host
 
 /// `glomseg data`.
 struct DataCommand: ParsableCommand {
@@ -44,7 +45,7 @@ struct DataCommand: ParsableCommand {
         try Self.claim(folder, settings, taken)
         if slide {
           var options = SlideSynthesis.Options(width: size, height: size, seed: seed)
-          options.threads = processorCount
+          options.threads = Processors.available
           let bar = CountProgress(unit: "rows of tiles")
           try SlideSynthesis.write(to: folder, name: "synthetic", options: options) { bar.show("slide", done: $0, all: $1) }
           bar.clear()

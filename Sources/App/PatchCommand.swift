@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import Runs
 import Slides
+import Host
 
 /// `glomseg patch`.
 struct PatchCommand: ParsableCommand {
@@ -72,7 +73,7 @@ struct PatchCommand: ParsableCommand {
       options.format = format
       options.quality = quality
       options.split = split
-      options.threads = threads ?? processorCount
+      options.threads = threads ?? Processors.available
       let cases = try SlideSet.find(slides, mask: mask, group: group)
       Interrupt.install()
       let bar = CountProgress(unit: "positions")

@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import Runs
 import Slides
+import Host
 
 /// A size of objects: "20000px", "300um2" or "0.5%" of a window.
 struct SizeArgument: ExpressibleByArgument {
@@ -69,7 +70,7 @@ struct WindowOptions: ParsableArguments {
     if let minObject { options.smallestObject = minObject.size }
     if let fillHoles { options.largestHole = fillHoles.size }
     options.batch = batch
-    options.threads = threads ?? max(1, processorCount - 1)
+    options.threads = threads ?? max(1, Processors.available - 1)
     return options
   }
 }

@@ -64,6 +64,3 @@ struct MagnificationOptions: ParsableArguments {
     return .scales(groups, others: others)
   }
 }
-
-/// The processors of the machine.
-var processorCount: Int { ProcessInfo.processInfo.activeProcessorCount }

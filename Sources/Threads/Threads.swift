@@ -1,4 +1,5 @@
 import Glibc
+import Host
 import Synchronization
 
 /// State that several threads share: a lock, and a condition that every change signals.
@@ -79,8 +80,8 @@ package struct WorkerThread: Sendable {
 }
 
 package enum Parallel {
-  /// The processors of the machine, 1 at least and 16 at most.
-  package static var defaultThreadCount: Int { max(1, min(16, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
+  /// The processors that this process may use, 16 at most.
+  package static var defaultThreadCount: Int { min(16, Processors.available) }
 
   private final class Counter: Sendable {
     let next = Atomic<Int>(0)

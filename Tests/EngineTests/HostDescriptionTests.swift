@@ -1,4 +1,5 @@
 import Foundation
+import Host
 import Testing
 
 @testable import Engine
@@ -23,7 +24,8 @@ import Testing
     }
     body(
       HostDescription(
-        environment: [], nodes: folder, caches: folder + "/cache", memory: folder + "/meminfo", processors: 4))
+        environment: [], nodes: folder, caches: folder + "/cache", memory: folder + "/meminfo", processors: 4,
+        installedProcessors: 4))
   }
 
   @Test func aMachineWithMoreMemoryThanItsNodesIsDescribed() throws {
@@ -39,6 +41,18 @@ import Testing
       var chosen = machine
       chosen.environment = ["HWLOC_XMLFILE"]
       #expect(chosen.text == nil)
+    }
+  }
+
+  @Test func poclTakesNoMoreProcessorsThanThereAreToUse() throws {
+    try withMachine(nodes: [], total: 16_000_000) { machine in
+      #expect(machine.told.isEmpty)
+      var part = machine
+      part.installedProcessors = 64
+      #expect(part.told.map(\.name) == ["POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT"])
+      #expect(part.told.allSatisfy { $0.value == "4" })
+      part.environment = ["POCL_MAX_PTHREAD_COUNT"]
+      #expect(part.told.isEmpty, "somebody chose")
     }
   }
 

@@ -1,5 +1,6 @@
 import Engine
 import Foundation
+import Host
 
 /// The machine, as the kernel tells it.
 enum Machine {
@@ -7,9 +8,9 @@ enum Machine {
     var record = SectionRecord(name: "machine", title: "Machine", outcome: .done)
     let facts = [
       ("processor", first("model name", in: "/proc/cpuinfo", separator: ":")),
-      ("processors", "\(processorCount) to use, \(ProcessInfo.processInfo.processorCount) there"),
+      ("processors", "\(Processors.available) to use, \(ProcessInfo.processInfo.processorCount) there"),
       ("memory", first("MemTotal", in: "/proc/meminfo", separator: ":")),
-      ("memory free", first("MemAvailable", in: "/proc/meminfo", separator: ":")),
+      ("memory free", HostMemory.availableBytes.map(formatBytes) ?? ""),
       ("system", first("PRETTY_NAME", in: "/etc/os-release", separator: "=")),
       ("kernel", text("/proc/version")),
     ]

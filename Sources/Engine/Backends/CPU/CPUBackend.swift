@@ -1,12 +1,13 @@
 import Glibc
+import Host
 
-/// The verified path: BLAS for convolutions, plain loops for the rest, on all cores.
+/// The verified path: BLAS for convolutions, plain loops for the rest, on all processors that the process may use.
 public final class CPUBackend: Backend {
   public let name = "cpu"
   public let traits: DeviceTraits
 
   /// - Parameters:
-  ///   - threads: all cores where nil.
+  ///   - threads: one for each processor that the process may use where nil.
   ///   - precision: a permission that is not used: it computes in fp32.
   public init(threads: Int? = nil, precision: Precision = .fp32) {
     BLAS.useOneThreadACall()
@@ -14,7 +15,7 @@ public final class CPUBackend: Backend {
     let memory = sysconf(Int32(_SC_PHYS_PAGES)) * pageBytes
     var traits = DeviceTraits(
       kind: .cpuPath, name: "CPU path, \(BLAS.configuration)",
-      computeUnits: max(1, threads ?? sysconf(Int32(_SC_NPROCESSORS_ONLN))), localBytes: 1 << 20, alignmentBytes: 64,
+      computeUnits: max(1, threads ?? Processors.available), localBytes: 1 << 20, alignmentBytes: 64,
       maxAllocationBytes: memory, memoryBytes: memory)
     traits.precision = precision
     self.traits = traits

@@ -1,6 +1,7 @@
 import Glibc
+import Host
 
-/// A description of this machine for PoCL, where it would see but a part of the memory.
+/// A description of this machine for PoCL, where it would see but a part of the memory, or more processors than there are to use.
 ///
 /// PoCL asks hwloc, which adds up what the NUMA nodes in sysfs have, and refuses to go beyond that. Where a virtual machine is given
 /// memory as it needs it, the nodes list what is there at the moment, though programs may use all that `/proc/meminfo` says. There
@@ -10,7 +11,8 @@ struct HostDescription {
   var nodes = "/sys/devices/system/node"
   var caches = "/sys/devices/system/cpu/cpu0/cache"
   var memory = "/proc/meminfo"
-  var processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+  var processors = Processors.available
+  var installedProcessors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
 
   /// A machine in hwloc's words; nil where its own look is right, or a variable of hwloc's says that somebody chose.
   var text: String? {
@@ -26,13 +28,24 @@ struct HostDescription {
     return "numa:1(memory=\(total))\(third)\(second) pu:1"
   }
 
-  /// Makes the first look at devices, with the description where there is one.
-  func whileDescribing<T>(_ look: () -> T) -> T {
-    guard let text else { return look() }
-    setenv("HWLOC_SYNTHETIC", text, 1)
+  /// What PoCL and its hwloc are told, as variables.
+  var told: [(name: String, value: String)] {
+    var told: [(name: String, value: String)] = []
     // It is this machine, so that threads can be bound to its processors.
-    setenv("HWLOC_THISSYSTEM", "1", 1)
-    defer { for name in ["HWLOC_SYNTHETIC", "HWLOC_THISSYSTEM"] { unsetenv(name) } }
+    if let text { told += [("HWLOC_SYNTHETIC", text), ("HWLOC_THISSYSTEM", "1")] }
+    // PoCL starts a thread for each processor of the machine, whatever a container or `taskset` leaves. Its name for it changed in 4.0.
+    let names = ["POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT"]
+    if processors < installedProcessors, !names.contains(where: environment.contains) {
+      told += names.map { ($0, "\(processors)") }
+    }
+    return told
+  }
+
+  /// Makes the first look at devices, with what PoCL is to be told.
+  func whileDescribing<T>(_ look: () -> T) -> T {
+    let told = told
+    for (name, value) in told { setenv(name, value, 1) }
+    defer { for (name, _) in told { unsetenv(name) } }
     return look()
   }
 
@@ -49,18 +62,12 @@ struct HostDescription {
   /// A cache's size in bytes, of the first processor.
   private func cache(_ level: Int) -> Int? {
     for index in 0..<8 {
-      guard let found = Self.firstLine("\(caches)/index\(index)/level") else { return nil }
-      guard found == "\(level)", let size = Self.firstLine("\(caches)/index\(index)/size"), size.hasSuffix("K") else { continue }
+      guard let found = TextFile.lines("\(caches)/index\(index)/level").first else { return nil }
+      guard found == "\(level)", let size = TextFile.lines("\(caches)/index\(index)/size").first, size.hasSuffix("K") else {
+        continue
+      }
       return Int(size.dropLast()).map { $0 << 10 }
     }
     return nil
-  }
-
-  private static func firstLine(_ path: String) -> String? {
-    guard let file = fopen(path, "r") else { return nil }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 64)
-    guard fgets(&line, 64, file) != nil else { return nil }
-    return String(decoding: line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 }

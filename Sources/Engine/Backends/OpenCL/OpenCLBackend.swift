@@ -1,4 +1,5 @@
 internal import CLBridge
+import Host
 
 /// A device with its context, queue and programs.
 public final class OpenCLBackend: Backend {
