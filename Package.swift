@@ -53,7 +53,8 @@ let package = Package(
     .target(
       name: "Benchmarks", dependencies: ["Engine", "Randomness"], path: "benchmarks/Sources", swiftSettings: strict),
     .target(
-      name: "Runs", dependencies: ["Engine", "Datasets", "Images", "Randomness", "Slides", "Threads", yams], swiftSettings: strict
+      name: "Runs", dependencies: ["Engine", "Datasets", "Host", "Images", "Randomness", "Slides", "Threads", yams],
+      swiftSettings: strict
     ),
     .target(
       name: "Reports", dependencies: ["Runs", "Engine", "Datasets", "Images"], swiftSettings: strict),

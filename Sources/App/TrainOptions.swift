@@ -47,7 +47,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name (auto).") var device: String?
   @Option(help: precisionHelp) var precision: String?
   @Option(help: "Threads that decode ahead of the device (1).") var threads: Int?
-  @Option(help: "Memory for decoded patches, MiB (1024).") var cacheMib: Int?
+  @Option(help: "Memory for decoded patches, MiB; at most half of what the plan leaves free (1024).") var cacheMib: Int?
 
   /// Those that were given.
   var options: RunOptions {

@@ -1,6 +1,7 @@
 public import Datasets
 public import Engine
 import Foundation
+import Host
 
 /// A training run: epochs over a data set, validation, checkpoints, a log, and exact resumption.
 public final class TrainingRun {
@@ -213,6 +214,12 @@ public final class TrainingRun {
       to: directory.resume)
   }
 
+  /// Bytes for decoded patches: those asked for, but no more than half of what the plan leaves of the host's free memory.
+  func cacheBytes(free: Int?) -> Int {
+    let planned = session.backend.usesHostMemory ? session.plan.report.peakBytes : 0
+    return min(configuration.cacheMiB << 20, free.map { max(0, $0 - planned) / 2 } ?? .max)
+  }
+
   /// Trains to the last epoch, or until `shouldStop` after a step.
   public func run(shouldStop: () -> Bool, report: (Event) -> Void) throws -> Outcome {
     try RunDirectory.write(configuration.yaml(), to: directory.configuration)
@@ -224,7 +231,7 @@ public final class TrainingRun {
         batchSize: session.batch, patchSize: configuration.patch, seed: configuration.seed,
         balance: configuration.balance, augmentation: configuration.augmentation, threadCount: configuration.threads,
         depth: configuration.threads + 1,
-        cacheByteLimit: configuration.cacheMiB << 20))
+        cacheByteLimit: cacheBytes(free: HostMemory.availableBytes)))
     let schedule = Schedule(
       kind: configuration.schedule, rate: configuration.learningRate, epochs: configuration.epochs,
       stepsPerEpoch: loader.batchCount, warmupEpochs: configuration.warmupEpochs)

@@ -26,6 +26,18 @@ import Testing
 
   private func bytes(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
 
+  /// What a container leaves is for the plan first, then for decoded patches.
+  @Test func decodedPatchesTakeHalfOfWhatThePlanLeaves() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let run = try TrainingRun(
+      configuration(epochs: 1), data: dataset(), directory: RunDirectory(folder + "/run"), backend: CPUBackend(), resuming: false)
+    let planned = run.session.plan.report.peakBytes
+    #expect(run.cacheBytes(free: nil) == 1 << 30)
+    #expect(run.cacheBytes(free: planned + 4 << 30) == 1 << 30)
+    #expect(run.cacheBytes(free: planned + 1000) == 500)
+    #expect(run.cacheBytes(free: planned / 2) == 0)
+  }
+
   @Test(arguments: [
     "", "average: 0.9\nrecalibrate: 2\nclip_norm: 0.5\nbalance: both\non_nonfinite: skip",
     "activations: fp16\ngradients: bf16",

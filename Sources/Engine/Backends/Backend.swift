@@ -5,6 +5,8 @@ public protocol Backend: AnyObject {
   var traits: DeviceTraits { get }
   /// Memory that nobody uses now; nil where the driver does not tell.
   var freeBytes: Int? { get }
+  /// Whether a plan's bytes are the host's, as on a CPU or a processor's own graphics.
+  var usesHostMemory: Bool { get }
   /// Takes tiles for the plans that are made and loaded from now on: the device's own where nil, and where they are of another
   /// class.
   func use(_ tiles: TileTable?)

@@ -22,6 +22,7 @@ public final class CPUBackend: Backend {
   }
 
   public var freeBytes: Int? { HostMemory.availableBytes }
+  public var usesHostMemory: Bool { true }
 
   public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {
     try CPUState(layout, slabs)

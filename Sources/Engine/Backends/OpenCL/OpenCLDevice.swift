@@ -36,6 +36,15 @@ public struct OpenCLDevice: Sendable {
     return traits
   }
 
+  /// Whether its memory is the host's.
+  var usesHostMemory: Bool {
+    var isUnified = cl_bool(CL_FALSE)
+    let size = MemoryLayout<cl_bool>.size
+    return kind == .cpu
+      || clGetDeviceInfo(raw, cl_device_info(CL_DEVICE_HOST_UNIFIED_MEMORY), size, &isUnified, nil) == CL_SUCCESS
+        && isUnified != CL_FALSE
+  }
+
   /// Memory that nobody uses now, bytes. OpenCL has no such query; AMD's drivers have one of their own.
   var freeBytes: Int? {
     guard extensions.contains("cl_amd_device_attribute_query") else { return nil }
