@@ -36,6 +36,22 @@ import Testing
     }
   }
 
+  /// A file that holds one is refused by name, also to start from.
+  @Test func aModelFileWithANaNIsRefused() throws {
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let model = VariableUNet(base: 4)
+    let trained = try session(model, CPUBackend())
+    let entry = try #require(trained.layout.entries.last { $0.slab == .parameters })
+    try trained.state.write([.nan], to: .parameters, offset: entry.offset)
+    try Checkpoint.saveModel(trained.state, model: model, stepsTaken: 0, metadata: [:], to: path)
+    let other = try session(model, CPUBackend(), seed: 4)
+    let before = try other.state.read(.parameters)
+    func isNamed(_ error: any Error) -> Bool { "\(error)".contains(path) && "\(error)".contains(entry.name) }
+    #expect { try Checkpoint.load(path, into: other.state) } throws: { isNamed($0) }
+    #expect(try other.state.read(.parameters) == before, "a bad file changes nothing")
+    #expect { _ = try Checkpoint.transfer(path, into: other.state) } throws: { isNamed($0) }
+  }
+
   /// A mask of what is no number would look as if nothing were found.
   @Test func aPredictionThatIsNoNumberIsRefused() throws {
     for backend in try Devices.all() {

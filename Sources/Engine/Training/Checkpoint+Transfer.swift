@@ -22,10 +22,7 @@ extension Checkpoint {
         outcome.left.append(entry.name)
         continue
       }
-      let values: [Float]
-      do throws(SafetensorsError) { values = try file.floats(entry.name) } catch {
-        throw .file(path: path, problem: "\(error)")
-      }
+      let values = try floats(entry.name, in: file, path, finite: true)
       if tensor.shape == entry.dimensions {
         try state.write(values, to: entry.slab, offset: entry.offset)
         outcome.whole += 1

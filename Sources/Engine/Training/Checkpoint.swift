@@ -85,10 +85,10 @@ public enum Checkpoint {
 
   /// Fills a state's parameters and running statistics.
   ///
-  /// - Throws: `.file` naming the first tensor that is missing, unknown, or of another shape.
+  /// - Throws: `.file` naming the first tensor that is missing, unknown, of another shape, or not finite.
   public static func load(_ path: String, into state: any StateMemory) throws(EngineError) {
     let file = try read(path)
-    try fill(file, path, state, prefix: "", slab: nil)
+    try fill(file, path, state, prefix: "", slab: nil, whollyFinite: true)
   }
 
   /// Fills parameters, running statistics, moments and average from a resume file, and returns its metadata.
@@ -118,8 +118,10 @@ public enum Checkpoint {
   }
 
   /// Checks every tensor first, so that a bad file changes nothing.
+  ///
+  /// - Parameter whollyFinite: refuses a NaN or an infinity. A run that got lost has them, and says so when it goes on.
   private static func fill(
-    _ file: SafetensorsFile, _ path: String, _ state: any StateMemory, prefix: String, slab: Slab?
+    _ file: SafetensorsFile, _ path: String, _ state: any StateMemory, prefix: String, slab: Slab?, whollyFinite: Bool = false
   ) throws(EngineError) {
     let entries = state.layout.entries.filter { slab == nil || $0.slab == .parameters }
     for entry in entries {
@@ -131,12 +133,18 @@ public enum Checkpoint {
           path: path, problem: "tensor \(prefix + entry.name) has shape \(tensor.shape), the model wants \(entry.dimensions)")
       }
     }
-    for entry in entries {
-      let values: [Float]
-      do throws(SafetensorsError) { values = try file.floats(prefix + entry.name) } catch {
-        throw .file(path: path, problem: "\(error)")
-      }
-      try state.write(values, to: slab ?? entry.slab, offset: entry.offset)
+    var tensors: [[Float]] = []
+    for entry in entries { tensors.append(try floats(prefix + entry.name, in: file, path, finite: whollyFinite)) }
+    for (entry, values) in zip(entries, tensors) { try state.write(values, to: slab ?? entry.slab, offset: entry.offset) }
+  }
+
+  /// A tensor's elements; where they should be finite, a NaN or an infinity is refused, for it makes every prediction one.
+  static func floats(_ name: String, in file: SafetensorsFile, _ path: String, finite: Bool) throws(EngineError) -> [Float] {
+    let values: [Float]
+    do throws(SafetensorsError) { values = try file.floats(name) } catch { throw .file(path: path, problem: "\(error)") }
+    guard !finite || values.allSatisfy(\.isFinite) else {
+      throw .file(path: path, problem: "tensor \(name) has an element that is NaN or infinite, so the model cannot be used")
     }
+    return values
   }
 }

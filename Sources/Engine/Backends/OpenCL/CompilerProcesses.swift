@@ -1,4 +1,5 @@
 internal import CLBridge
+import Host
 import Synchronization
 
 /// Programs compiled by several processes at a time: NVIDIA's and AMD's drivers compile one after another in each, however many threads
@@ -22,13 +23,17 @@ public enum CompilerProcesses {
   private static let mostProcesses = 8
   /// Of the device's memory, for each process: its context takes some hundred MiB of it.
   private static let bytesEach = 2 << 30
+  /// Of the host's free memory: a driver with its compiler takes some hundred MiB of it, too, and a container may have few.
+  private static let hostBytesEach = 1 << 30
 
   /// Compiles what launches need and was kept by nobody.
   ///
   /// - Returns: whether a process was started.
   static func compile(_ launches: [Launch], for device: OpenCLDevice) -> Bool {
     guard launches.count >= fewest, let (most, start) = start.withLock({ $0 }) else { return false }
-    let count = min(most, mostProcesses, launches.count / 2, device.memoryBytes / bytesEach)
+    let count = min(
+      most, mostProcesses, launches.count / 2, device.memoryBytes / bytesEach,
+      HostMemory.availableBytes.map { $0 / hostBytesEach } ?? mostProcesses)
     guard count > 1 else { return false }
     // In turn: neighbours are alike, and so is what they take.
     let names = launches.map(Self.name)
