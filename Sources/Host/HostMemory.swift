@@ -4,8 +4,13 @@ import Glibc
 package enum HostMemory {
   /// What this process can still take without swapping or being ended for it, bytes: what the kernel estimates, but no more than its
   /// control group (a container, a batch system's job) and its own limit (`ulimit -v`) leave. nil where nothing says so.
-  package static var availableBytes: Int? {
-    [bytes("MemAvailable:", in: "/proc/meminfo"), ControlGroup().memoryLeftBytes, addressSpaceLeftBytes].compactMap { $0 }.min()
+  ///
+  /// - Parameter mapped: bytes of addresses, but not of memory, that something else will take.
+  package static func availableBytes(besideMapped mapped: Int = 0) -> Int? {
+    [
+      bytes("MemAvailable:", in: "/proc/meminfo"), ControlGroup().memoryLeftBytes,
+      addressSpaceLeftBytes.map { max(0, $0 - mapped) },
+    ].compactMap { $0 }.min()
   }
 
   /// The size behind a key, in a file of lines such as `MemTotal: 24684100 kB` or `Node 0 MemTotal: 6383836 kB`.
@@ -18,6 +23,9 @@ package enum HostMemory {
     }
     return nil
   }
+
+  /// Whether there is a limit of addresses (`ulimit -v`), mapped or not.
+  package static var hasAddressLimit: Bool { addressSpaceLeftBytes != nil }
 
   /// What `ulimit -v` leaves; nil where there is no such limit.
   private static var addressSpaceLeftBytes: Int? {

@@ -231,7 +231,7 @@ public final class TrainingRun {
         batchSize: session.batch, patchSize: configuration.patch, seed: configuration.seed,
         balance: configuration.balance, augmentation: configuration.augmentation, threadCount: configuration.threads,
         depth: configuration.threads + 1,
-        cacheByteLimit: cacheBytes(free: HostMemory.availableBytes)))
+        cacheByteLimit: cacheBytes(free: HostMemory.availableBytes())))
     let schedule = Schedule(
       kind: configuration.schedule, rate: configuration.learningRate, epochs: configuration.epochs,
       stepsPerEpoch: loader.batchCount, warmupEpochs: configuration.warmupEpochs)

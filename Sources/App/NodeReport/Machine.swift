@@ -10,7 +10,7 @@ enum Machine {
       ("processor", first("model name", in: "/proc/cpuinfo", separator: ":")),
       ("processors", "\(Processors.available) to use, \(ProcessInfo.processInfo.processorCount) there"),
       ("memory", first("MemTotal", in: "/proc/meminfo", separator: ":")),
-      ("memory free", HostMemory.availableBytes.map(formatBytes) ?? ""),
+      ("memory free", HostMemory.availableBytes().map(formatBytes) ?? ""),
       ("system", first("PRETTY_NAME", in: "/etc/os-release", separator: "=")),
       ("kernel", text("/proc/version")),
     ]

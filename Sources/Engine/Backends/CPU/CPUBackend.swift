@@ -21,7 +21,11 @@ public final class CPUBackend: Backend {
     self.traits = traits
   }
 
-  public var freeBytes: Int? { HostMemory.availableBytes }
+  /// Addresses that a thread takes beside a plan: OpenBLAS's buffer, as much again to see that there is room for it, the thread's stack and
+  /// malloc's arena. They matter where `ulimit -v` counts them.
+  private static let mappedBytesAThread = 3 * BLAS.bufferBytes
+
+  public var freeBytes: Int? { HostMemory.availableBytes(besideMapped: traits.computeUnits * Self.mappedBytesAThread) }
   public var usesHostMemory: Bool { true }
 
   public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {

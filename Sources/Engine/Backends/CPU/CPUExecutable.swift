@@ -1,4 +1,5 @@
 import Glibc
+import Host
 
 /// A plan bound to host memory.
 final class CPUExecutable: Executable {
@@ -37,6 +38,19 @@ final class CPUExecutable: Executable {
       let context = CPUContext(
         inputs: operands, targets: targets, scratch: scratch, io: plan.graph.io(node), threads: threads)
       steps[node.phase, default: []].append((index, node.operation, context))
+    }
+    try Self.requireBuffers(threads)
+  }
+
+  /// Whether the products' own buffers have a place beside the plan, which `ulimit -v` may leave none: a step would never end.
+  private static func requireBuffers(_ threads: Int) throws(EngineError) {
+    guard HostMemory.hasAddressLimit else { return }
+    let bytes = threads * BLAS.bufferBytes
+    do throws(EngineError) { _ = try HostRegion(bytes, for: "OpenBLAS") } catch {
+      throw .memory(
+        neededBytes: bytes, availableBytes: HostMemory.availableBytes() ?? 0,
+        purpose: "OpenBLAS, beside the plan, for \(threads) threads",
+        wayOut: "raise 'ulimit -v', or take a smaller batch, patch or --memory-limit")
     }
   }
 

@@ -33,7 +33,7 @@ public enum CompilerProcesses {
     guard launches.count >= fewest, let (most, start) = start.withLock({ $0 }) else { return false }
     let count = min(
       most, mostProcesses, launches.count / 2, device.memoryBytes / bytesEach,
-      HostMemory.availableBytes.map { $0 / hostBytesEach } ?? mostProcesses)
+      HostMemory.availableBytes().map { $0 / hostBytesEach } ?? mostProcesses)
     guard count > 1 else { return false }
     // In turn: neighbours are alike, and so is what they take.
     let names = launches.map(Self.name)

@@ -87,7 +87,7 @@ public final class OpenCLBackend: Backend {
       deviceClass: traits.deviceClass, arithmetic: traits.arithmetic, kernels: ProgramCache.kernelsDigest)
   }
 
-  public var freeBytes: Int? { usesHostMemory ? HostMemory.availableBytes : device.freeBytes }
+  public var freeBytes: Int? { usesHostMemory ? HostMemory.availableBytes() : device.freeBytes }
   public var usesHostMemory: Bool { device.usesHostMemory }
 
   public func makeState(_ layout: StateLayout, slabs: Set<Slab>) throws(EngineError) -> any StateMemory {
