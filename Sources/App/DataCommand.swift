@@ -2,10 +2,10 @@ import ArgumentParser
 import Datasets
 import Engine
 import Foundation
+import Host
 import Images
 import Logging
 import Runs
-import Host
 
 /// `glomseg data`.
 struct DataCommand: ParsableCommand {

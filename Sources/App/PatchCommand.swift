@@ -2,10 +2,10 @@ import ArgumentParser
 import Datasets
 import Engine
 import Foundation
+import Host
 import Logging
 import Runs
 import Slides
-import Host
 
 /// `glomseg patch`.
 struct PatchCommand: ParsableCommand {

@@ -2,10 +2,10 @@ import ArgumentParser
 import Datasets
 import Engine
 import Foundation
+import Host
 import Logging
 import Runs
 import Slides
-import Host
 
 /// A size of objects: "20000px", "300um2" or "0.5%" of a window.
 struct SizeArgument: ExpressibleByArgument {

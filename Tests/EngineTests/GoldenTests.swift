@@ -1,4 +1,5 @@
 import Engine
+import Foundation
 import OpSuite
 import Testing
 
@@ -18,6 +19,17 @@ import Testing
         if let worst = result.worst { print("golden \(golden) on \(backend.name): \(worst)") }
       }
     }
+  }
+
+  /// Those of a folder's folders count, too; another kind of file does not.
+  @Test func filesAreFoundInFoldersOfFolders() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("golden-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try FileManager.default.createDirectory(at: folder.appendingPathComponent("more/deep"), withIntermediateDirectories: true)
+    let names = ["a.safetensors", "more/deep/b.safetensors", "more/notes.txt"]
+    for name in names { try Data().write(to: folder.appendingPathComponent(name)) }
+    #expect(try GoldenCase.files(at: folder.path) == names.dropLast().map { folder.appendingPathComponent($0).path })
+    #expect(throws: GoldenError.self) { try GoldenCase.files(at: folder.path + "/more/notes") }
   }
 
   @Test func strideIsHandled() throws {

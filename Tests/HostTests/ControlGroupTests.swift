@@ -4,10 +4,14 @@ import Testing
 @testable import Host
 
 /// What containers and batch systems allow, as the kernel says it.
-@Suite struct ControlGroupTests {
+@Suite final class ControlGroupTests {
+  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("group-\(UUID().uuidString)")
+
+  deinit { try? FileManager.default.removeItem(at: folder) }
+
   /// Control groups of files in a folder of their own.
   private func group(_ membership: String, _ files: [String: String]) throws -> ControlGroup {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("group-\(UUID().uuidString)")
+    let folder = folder.appendingPathComponent(UUID().uuidString)
     for (path, text) in files {
       let file = folder.appendingPathComponent("root/\(path)")
       try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
@@ -63,37 +67,5 @@ import Testing
     // More is used than is allowed: nothing is left, and not less.
     let over = try group("0::/", ["memory.max": "4000", "memory.current": "5000"])
     #expect(over.memoryLeftBytes == 0)
-  }
-
-  @Test(arguments: [
-    ("Cpus_allowed_list:\t0-3,8,10-11", 7), ("Cpus_allowed_list:\t5", 1), ("Cpus_allowed_list:\t", nil), ("Name: x", nil),
-  ])
-  func aProcesssProcessorsAreCounted(_ line: String, _ count: Int?) throws {
-    let file = FileManager.default.temporaryDirectory.appendingPathComponent("status-\(UUID().uuidString)").path
-    defer { try? FileManager.default.removeItem(atPath: file) }
-    try "Name:\tglomseg\n\(line)\n".write(toFile: file, atomically: true, encoding: .utf8)
-    #expect(Processors.allowed(in: file) == count)
-  }
-
-  /// Addresses that something else will take are left to it; other tests have room meanwhile.
-  @Test func aLimitOfAddressesCounts() throws {
-    let kind = __rlimit_resource_t(RLIMIT_AS.rawValue)
-    var before = rlimit()
-    try #require(getrlimit(kind, &before) == 0)
-    let taken = try #require(HostMemory.bytes("VmSize:", in: "/proc/self/status")), room = 64 << 30
-    var limit = before
-    limit.rlim_cur = min(before.rlim_cur, rlim_t(taken + room))
-    try #require(setrlimit(kind, &limit) == 0)
-    defer { setrlimit(kind, &before) }
-    #expect(HostMemory.hasAddressLimit)
-    #expect(try #require(HostMemory.availableBytes(besideMapped: room - 64 << 20)) <= 1 << 30)
-    #expect(HostMemory.availableBytes(besideMapped: 2 * room) == 0)
-  }
-
-  @Test func thisMachineHasSome() throws {
-    #expect(Processors.available >= 1)
-    #expect(try #require(HostMemory.availableBytes()) > 1 << 20)
-    #expect(
-      HostMemory.bytes("MemTotal:", in: "/proc/meminfo") ?? 0 >= HostMemory.bytes("MemAvailable:", in: "/proc/meminfo") ?? 1)
   }
 }

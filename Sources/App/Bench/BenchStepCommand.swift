@@ -54,29 +54,34 @@ struct BenchStepCommand: ParsableCommand {
       let most = shape.largestBatch(backend.traits, within: memoryLimit.bytes(on: backend)) ?? 1
       size = BenchSize.Values(patch: size.patch, base: size.base, batch: most)
     }
-    func prepared(_ batch: Int) throws(EngineError) -> StepBenchmark {
-      try StepBenchmark(
-        patch: size.patch, base: size.base, batch: batch, microBatch: microBatch, activations: activations,
-        gradients: gradients, memoryLimit: memoryLimit, inference: inference, backend: backend)
-    }
-    if serve { return try answer(prepared(size.batch), backend) }
-    func measured(_ batch: Int) throws(EngineError) -> (StepBenchmark, StepBenchmark.Result) {
-      let benchmark = try prepared(batch)
-      return (benchmark, try benchmark.run(steps: steps, seconds: seconds ?? .infinity))
-    }
-    var done: (StepBenchmark, StepBenchmark.Result)?
-    while done == nil {
-      do throws(EngineError) { done = try measured(size.batch) } catch {
+    if serve { return try answer(prepare(size, backend), backend) }
+    let (benchmark, result) = try time(&size, backend, output)
+    let error = try ConvolutionError(on: backend)
+    let line = BenchStep(benchmark, result, inference: inference, size, error, backend)
+    say(line, benchmark, result.samples, error, output)
+    try output.writeLines([line])
+  }
+
+  private func prepare(_ size: BenchSize.Values, _ backend: any Backend) throws(EngineError) -> StepBenchmark {
+    try StepBenchmark(
+      patch: size.patch, base: size.base, batch: size.batch, microBatch: microBatch, activations: activations,
+      gradients: gradients, memoryLimit: memoryLimit, inference: inference, backend: backend)
+  }
+
+  /// Times steps; of the largest batch, fewer images where the device refuses what was planned to fit.
+  private func time(
+    _ size: inout BenchSize.Values, _ backend: any Backend, _ output: JSONOutput
+  ) throws(EngineError) -> (StepBenchmark, StepBenchmark.Result) {
+    while true {
+      do throws(EngineError) {
+        let benchmark = try prepare(size, backend)
+        return (benchmark, try benchmark.run(steps: steps, seconds: seconds ?? .infinity))
+      } catch {
         guard largestBatch, let fewer = Self.fewer(than: size.batch, after: error) else { throw error }
         output.say("a batch of \(size.batch) was planned to fit and did not (\(error)): \(fewer) instead")
         size = BenchSize.Values(patch: size.patch, base: size.base, batch: fewer)
       }
     }
-    guard let (benchmark, result) = done else { return }
-    let error = try ConvolutionError(on: backend)
-    let line = BenchStep(benchmark, result, inference: inference, size, error, backend)
-    say(line, benchmark, result.samples, error, output)
-    try output.writeLines([line])
   }
 
   /// The batch to try where a device has less memory than it says, an eighth smaller; nil after another error, or where there is none.
