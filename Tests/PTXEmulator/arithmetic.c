@@ -1,4 +1,5 @@
 // Instructions on numbers.
+#include <fenv.h>
 #include <math.h>
 
 #include "machine.h"
@@ -56,6 +57,18 @@ static bool compares(int compare, double x, double y, bool unordered) {
   default: EACH(bits |= (uint32_t)((x) >= (y)) << l); break;                       \
   }
 
+// What libdevice's exponential wants rounded other than to the nearest: x * y + z.
+static float fused(float x, float y, float z, int rounding) {
+  // A compiler that moves the product past the modes' changes would round it wrongly.
+  volatile float a = x, b = y, c = z;
+  fesetround(rounding == R_DOWN ? FE_DOWNWARD : FE_TOWARDZERO);
+  volatile float result = fmaf(a, b, c);
+  fesetround(FE_TONEAREST);
+  return result;
+}
+
+static float flushed(float value) { return fabsf(value) < 0x1p-126f ? copysignf(0, value) : value; }
+
 static double rounded(double value, int rounding) {
   switch (rounding) {
   case R_I_NEAREST: return rint(value);
@@ -111,6 +124,7 @@ static bool convert(const Instruction *i, uint64_t from, uint64_t *to) {
   int64_t integer = from_float ? 0 : integer_of(from, i->from);
   bool is_unsigned = i->from == T_U64 || i->from == T_B64;
   if (i->type == T_F32) {
+    if (i->saturates) value = value > 0 ? fmin(value, 1) : 0;
     *to = as_u(from_float ? (float)value : is_unsigned ? (float)(uint64_t)integer : (float)integer);
   } else if (i->type == T_F16) {
     // From fp32 in one rounding; from a double it would be two, and none comes.
@@ -147,6 +161,15 @@ static bool floating(Group *g, Warp *w, uint32_t m, const Instruction *i) {
     case O_MUL: TWO(a[l] * b[l], double) return true;
     case O_DIV: TWO(a[l] / b[l], double) return true;
     case O_FMA: THREE(fma(a[l], b[l], c[l]), double) return true;
+    default: return unknown(g, w, i);
+    }
+  }
+  if (i->type == T_F32 && (i->rounding == R_DOWN || i->rounding == R_ZERO)) {
+    const float *x = F32(1), *y = F32(2), *z = F32(i->count > 3 ? 3 : 2);
+    switch (i->operation) {
+    case O_ADD: EACH(F32(0)[l] = fused(x[l], 1, y[l], i->rounding)); return true;
+    case O_MUL: EACH(F32(0)[l] = fused(x[l], y[l], -0.0f, i->rounding)); return true;
+    case O_FMA: EACH(F32(0)[l] = fused(x[l], y[l], z[l], i->rounding)); return true;
     default: return unknown(g, w, i);
     }
   }
@@ -198,7 +221,7 @@ static bool floating(Group *g, Warp *w, uint32_t m, const Instruction *i) {
     switch (i->operation) {
     case O_ABS: EACH(d[l] = fabsf(a[l])); return true;
     case O_NEG: EACH(d[l] = -a[l]); return true;
-    case O_EX2: EACH(d[l] = exp2f(a[l])); return true;
+    case O_EX2: EACH(d[l] = i->flushes ? flushed(exp2f(flushed(a[l]))) : exp2f(a[l])); return true;
     case O_LG2: EACH(d[l] = log2f(a[l])); return true;
     case O_RCP: EACH(d[l] = 1.0f / a[l]); return true;
     case O_SQRT: EACH(d[l] = sqrtf(a[l])); return true;
@@ -344,6 +367,30 @@ static bool integer(Group *g, Warp *w, uint32_t m, const Instruction *i) {
     });
     return true;
   }
+  case O_BFI: {
+    bool wide = type_bytes(i->type) == 8;
+    EACH({
+      uint32_t at = U32(3)[l] & 0xff, count = U32(4)[l] & 0xff;
+      uint64_t mask = at > 63 ? 0 : (count > 63 ? ~0ull : (1ull << count) - 1) << at;
+      uint64_t from = wide ? U64(1)[l] : U32(1)[l], value = wide ? U64(2)[l] : U32(2)[l];
+      value = (value & ~mask) | (at > 63 ? 0 : from << at & mask);
+      if (wide) U64(0)[l] = value;
+      else U32(0)[l] = (uint32_t)value;
+    });
+    return true;
+  }
+  case O_PRMT:
+    EACH({
+      uint64_t bytes = U32(1)[l] | (uint64_t)U32(2)[l] << 32;
+      uint32_t value = 0;
+      for (int k = 0; k < 4; k++) {
+        uint32_t choice = U32(3)[l] >> 4 * k & 15, byte = (uint32_t)(bytes >> 8 * (choice & 7)) & 0xff;
+        // With its highest bit the choice is of the byte's sign.
+        value |= (choice & 8 ? (byte & 0x80 ? 0xff : 0) : byte) << 8 * k;
+      }
+      U32(0)[l] = value;
+    });
+    return true;
   default: return unknown(g, w, i);
   }
 }
@@ -407,7 +454,7 @@ bool arithmetic(Group *g, Warp *w, uint32_t m, const Instruction *i) {
     return true;
   case O_EX2: case O_LG2: case O_RCP: case O_SQRT: case O_RSQRT: case O_FMA: return floating(g, w, m, i);
   case O_ADD: case O_SUB: case O_MUL: case O_MUL_HI: case O_MUL_WIDE: case O_MAD: case O_MAD_WIDE: case O_DIV: case O_REM: case O_MIN: case O_MAX:
-  case O_ABS: case O_NEG: case O_BFE:
+  case O_ABS: case O_NEG: case O_BFE: case O_BFI: case O_PRMT:
     return is_floating(i->type) ? floating(g, w, m, i) : integer(g, w, m, i);
   default: return unknown(g, w, i);
   }

@@ -61,7 +61,7 @@ KERNELS = [
     ("a copy that is read at once",
      "cvt.u32.u64 %r3, %rd6; cp.async.ca.shared.global [%r3], [%rd5], 4; ld.shared.f32 %f0, [%rd6]; cp.async.wait_all;", 1, "a copy is on its way to"),
     ("an instruction that is not known", "vote.sync.all.pred %p2, %p0, -1;", 1, "is not known"),
-    ("a rounding that is not made", "add.rz.f32 %f0, %f1, %f2;", 1, "does not make it"),
+    ("a rounding that is not made", "add.rp.f32 %f0, %f1, %f2;", 1, "does not make it"),
     ("no register", "mov.u32 %r3, %r99;", 1, "%r99 is not known"),
 ]
 # Instructions that order others or move words: without each, matrix units or what is beside them must not be used.

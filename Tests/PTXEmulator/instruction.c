@@ -38,6 +38,8 @@ static const struct {
     {"shl", O_SHL, 0, "t t 4"},
     {"shr", O_SHR, 0, "t t 4"},
     {"bfe", O_BFE, 0, "t t 4 4"},
+    {"bfi", O_BFI, 0, "t t t 4 4"},
+    {"prmt.b32", O_PRMT, T_B32, "t t t t"},
     {"selp", O_SELP, 0, "t t t p"},
     {"setp", O_SETP, 0, "p t t"},
     {"cvt", O_CVT, 0, "T F"},
@@ -117,14 +119,18 @@ static void modifiers(Reader *r, const char *at, char *opcode, Instruction *i) {
       i->operation = i->operation == O_MAD ? O_MAD_WIDE : O_MUL_WIDE;
     } else if (!strcmp(word, "v2") || !strcmp(word, "v4")) {
       i->vector = (uint8_t)(word[1] - '0');
+    } else if (!strcmp(word, "ftz") && i->operation == O_EX2) {
+      i->flushes = 1;
+    } else if (!strcmp(word, "sat") && i->operation == O_CVT) {
+      i->saturates = 1;
     } else if (FIND(indifferent, word) < 0) {
-      // A wrong answer is worse than none: ftz, sat, relu and whatever else is not made here.
+      // A wrong answer is worse than none: relu and whatever else is not made here.
       return fail(r, at, "%s is not known", word);
     }
   }
   // Two types are a conversion, or a sum of fp32 and fp16.
   bool is_mixed = i->type == T_F32 && i->from == T_F16 && (i->operation == O_ADD || i->operation == O_SUB || i->operation == O_FMA);
-  if ((i->from != T_NONE) != (i->operation == O_CVT) && !is_mixed) fail(r, at, "its types are not known");
+  if (((i->from != T_NONE) != (i->operation == O_CVT) && !is_mixed) || (i->saturates && (i->type != T_F32 || i->from != T_F32))) fail(r, at, "its types are not known");
 }
 
 void add_instruction(Reader *r, Instruction i, const int32_t *operands, int count) {

@@ -100,13 +100,19 @@ static const char *special_names[] = {"%tid.x", "%tid.y", "%tid.z", "%ntid.x", "
 int operand(Reader *r, const char *at, const char *name, int bytes) {
   int wide = bytes == 8;
   if (name[0] == '%') {
+    // NVIDIA's OpenCL launches a grid in parts: the first three say in which group a part begins, the next three in which item, the next three
+    // how many groups the whole grid has. Here there is one part, and layer.c takes no offset but zero.
+    int environment;
+    if (sscanf(name, "%%envreg%d", &environment) == 1) {
+      if (environment > 8) fail(r, at, "%s is not known", name);
+      if (environment < 6) return constant(r, 0, 0);
+      name = special_names[NCTAID + environment - 6];
+    }
     for (int i = 0; i < 13; i++)
       if (!strcmp(special_names[i], name)) {
         if (r->kernel->special[i] < 0) r->kernel->special[i] = r->kernel->words++;
         return r->kernel->special[i];
       }
-    // OpenCL's offset of the grid, which layer.c takes none but zero of.
-    if (!strncmp(name, "%envreg", 7)) return constant(r, 0, 0);
   }
   // Nobody wants it.
   if (!strcmp(name, "_")) {

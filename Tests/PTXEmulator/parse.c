@@ -49,6 +49,16 @@ static void skip_space(Reader *r) {
   while (isspace((unsigned char)*r->cursor)) r->cursor++;
 }
 
+// What NVIDIA's compilers say about kernels' arguments: braces within braces.
+static void skip_braces(Reader *r) {
+  int depth = 0;
+  do {
+    r->cursor += strcspn(r->cursor, "{}");
+    if (!*r->cursor) return fail(r, r->cursor, "the text ends");
+    depth += *r->cursor++ == '{' ? 1 : -1;
+  } while (depth);
+}
+
 // A body, from behind its brace to behind the brace that ends it.
 static void body(Reader *r) {
   int depth = 1;
@@ -204,6 +214,8 @@ Module *ptx_read(const char *text, char *problem, size_t size) {
     } else if (!strncmp(at, ".entry", 6) || !strncmp(at, ".visible .entry", 15)) {
       r.cursor = strstr(at, ".entry") + 6;
       entry(&r);
+    } else if (!strncmp(at, ".metadata_section", 17)) {
+      skip_braces(&r);
     } else if (!strncmp(at, ".func", 5)) {
       fail(&r, at, "a function that is not a kernel");
     } else if (*at == '.') {

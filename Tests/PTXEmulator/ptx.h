@@ -1,5 +1,5 @@
 // A PTX module as text becomes kernels, and a kernel runs over a grid of items on the CPU, 32 items of a warp at a time. Covers what clang
-// writes for this project's kernels and what they say in inline PTX; anything else is refused when the module is read.
+// and NVIDIA's compilers write for this project's kernels and what they say in inline PTX; anything else is refused when the module is read.
 // Source: PTX ISA 8.0.
 #pragma once
 
@@ -17,6 +17,8 @@ typedef struct {
   // A predicate's register or -1; whether it is negated.
   int16_t guard;
   uint8_t negated;
+  // Whether subnormal numbers are zero; whether a result is at least 0 and at most 1.
+  uint8_t flushes, saturates;
   // Of registers: where they begin in a warp's file of 32-bit words, or of a predicate its number; of addresses: the base.
   int count;
   int32_t *operands;
