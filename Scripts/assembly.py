@@ -4,6 +4,7 @@ import concurrent.futures
 import datetime
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,18 @@ def compile_kernel(to, file, macros, flags):
         + flags + [f"-D{macro}" for macro in macros] + ["-I.", "-include", "prelude.clh", "-S", "-o", to, file],
         cwd=ROOT / "Sources/Kernels", capture_output=True, text=True)
     return None if run.returncode == 0 else run.stderr.strip()[:2000]
+
+
+def source(file, between=""):
+    """A kernel file as the host hands it over: the prelude before it, its headers in their place. `between`: text before the file's own."""
+    def whole(name):
+        lines = []
+        for line in (ROOT / "Sources/Kernels" / name).read_text().splitlines():
+            header = re.match(r'#include "(.*)"', line)
+            lines.append(whole(header[1]) if header else line)
+        return "\n".join(lines) + "\n"
+
+    return whole("prelude.clh") + between + whole(file)
 
 
 def all_programs(programs, work):

@@ -65,7 +65,7 @@ def main():
     source = pathlib.Path(next(word for word in words if word.endswith(".cl"))).read_bytes()
     # It says itself that it is NVIDIA's.
     options = [word for word in words if word.startswith(("-D", "-cl-")) and not word.startswith("-D__NV_CL_C_VERSION")]
-    ptx, said = compile_program(source, " ".join(options), os.environ.get("NVIDIA_ARCH", "sm_90a"), path())
+    ptx, said = compile_program(source, " ".join(options), os.environ.get("NVIDIA_ARCH", "sm_90"), path())
     if ptx is None:
         sys.exit(f"error: {said or 'the compiler said nothing'}")
     pathlib.Path(words[words.index("-o") + 1]).write_bytes(ptx)

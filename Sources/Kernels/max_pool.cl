@@ -88,10 +88,12 @@ GROUP __kernel void max_pool_backward(__global float *restrict dx, const __globa
   for (j += LANE; j < out_width; j += LANES) {
     float v[4] = {shown1(k, x, top + 2 * j), shown1(k, x, top + 2 * j + 1), shown1(k, x, low + 2 * j),
                   shown1(k, x, low + 2 * j + 1)};
+    // Its value in a variable of its own: v[best] would put v into private memory.
     int best = 0;
+    float most = v[0];
 #pragma unroll
     for (int i = 1; i < 4; i++)
-      if (v[i] > v[best]) best = i;
+      if (v[i] > most) best = i, most = v[i];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       ulong to = (i < 2 ? top : low) + 2 * j + (i & 1);

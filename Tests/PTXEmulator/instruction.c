@@ -257,6 +257,9 @@ void instruction(Reader *r, char *at) {
     i.operation = (uint16_t)forms[k].operation, i.type = (uint8_t)forms[k].type, form = forms[k].operands;
   }
   if (!form) return fail(r, at, "the instruction %s is not known", word);
+  // As NVIDIA's assembler has it.
+  bool is_hopper = !strncmp(word, "wgmma", 5) || !strncmp(word, "setmaxnreg", 10);
+  if (is_hopper && !r->is_for_hopper) return fail(r, at, "%s is for sm_90a", word);
   if (!is_whole) modifiers(r, at, word, &i);
   if (r->failed) return;
   if (i.operation == O_MUL_WIDE) form = "w t t";

@@ -209,6 +209,7 @@ Module *ptx_read(const char *text, char *problem, size_t size) {
   r.cursor = r.text;
   for (skip_space(&r); *r.cursor && !r.failed; skip_space(&r)) {
     char *at = r.cursor;
+    if (!strncmp(at, ".target", 7)) r.is_for_hopper = !strncmp(at + 7 + strspn(at + 7, " \t"), "sm_90a", 6);
     if (!strncmp(at, ".version", 8) || !strncmp(at, ".target", 7) || !strncmp(at, ".address_size", 13)) {
       r.cursor += strcspn(at, "\n");
     } else if (!strncmp(at, ".entry", 6) || !strncmp(at, ".visible .entry", 15)) {

@@ -19,6 +19,8 @@ typedef struct {
   char *problem;
   size_t size;
   bool failed;
+  // Whether the module is for sm_90a.
+  bool is_for_hopper;
   // How many lines end before `counted`.
   const char *counted;
   int line;

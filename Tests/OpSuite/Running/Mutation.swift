@@ -362,7 +362,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
       ("to[4] = FROZEN ? 0.0f : ", "to[4] = ")),
     Mutation(
       "the last of equal maxima", in: "max_pool.cl", caughtBy: "max_pool/",
-      ("if (v[i] > v[best])", "if (v[i] >= v[best])")),
+      ("if (v[i] > most)", "if (v[i] >= most)")),
     Mutation(
       "an odd edge left unwritten", in: "max_pool.cl", caughtBy: "max_pool/",
       ("put1(DX_STORED, dx, top + in_width - 1, 0.0f), put1(DX_STORED, dx, low + in_width - 1, 0.0f);", ";")),

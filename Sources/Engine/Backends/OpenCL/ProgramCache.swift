@@ -18,6 +18,8 @@ package final class ProgramCache {
   /// What a program's binary depends on beside its text.
   private let identity: String
   private var programs: [String: OpenCLProgram] = [:]
+  /// Whether the driver took a program with instructions of sm_90a by way of `HopperText` alone.
+  private var needsHopperText = false
   /// Kernel files that make one program where no macros tell their launches apart.
   private static let shared = [
     "adam.cl", "bce_dice.cl", "channel_sum.cl", "conv2d_pack.cl", "conv2d_reduce.cl", "conv2d_winograd_pack.cl",
@@ -135,11 +137,40 @@ package final class ProgramCache {
   ///
   /// - Parameter options: beside those of every program.
   func fresh(_ launch: Launch, options: String) throws(EngineError) -> OpenCLProgram {
-    let program = try OpenCLProgram(
-      context, sources: [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), prelude()] + text([launch.file]),
-      call)
     let macros = macros(launch.defines)
-    try program.build(for: device, "\(self.options(macros)) \(options)", file: launch.file, macros: macros, call)
+    let sources = [launch.defines.map { "#define \($0.name) \($0.value)\n" }.joined(), try prelude()] + (try text([launch.file]))
+    return try built(sources, "\(self.options(macros)) \(options)", file: launch.file, macros: macros)
+  }
+
+  private func built(_ sources: [String], _ options: String, file: String, macros: String) throws(EngineError) -> OpenCLProgram {
+    let words = macros.split(separator: " ")
+    let isForHopper = words.contains("-DWARPGROUP=1") && words.contains("-DMATRIX=\(MatrixUnits.nvidia.rawValue)")
+    if isForHopper, needsHopperText { return try builtAsHopperText(sources, options, file: file, macros: macros) }
+    let program = try OpenCLProgram(context, sources: sources, call)
+    do throws(EngineError) {
+      try program.build(for: device, options, file: file, macros: macros, call)
+      return program
+    } catch {
+      guard isForHopper,
+        let other = try? builtAsHopperText(sources, options, file: file, macros: macros)
+      else { throw error }
+      needsHopperText = true
+      return other
+    }
+  }
+
+  /// By way of the driver's own PTX, with instructions that it does not take from OpenCL C.
+  private func builtAsHopperText(
+    _ sources: [String], _ options: String, file: String, macros: String
+  ) throws(EngineError) -> OpenCLProgram {
+    let text = try OpenCLProgram(context, sources: [HopperText.macro] + sources, call)
+    try text.build(for: device, options, file: file, macros: macros, call)
+    guard let ptx = HopperText.retargeted(try text.binary(call)) else {
+      throw .build(
+        file: file, options: "\(options) \(macros)", device: call.device, log: "what the driver makes of it is no PTX for sm_90")
+    }
+    let program = try OpenCLProgram(context, device: device, binary: ptx, call)
+    try program.build(for: device, options, file: file, macros: macros, call)
     return program
   }
 
@@ -156,8 +187,7 @@ package final class ProgramCache {
       programs[recipe.key] = kept
       return kept
     }
-    let program = try OpenCLProgram(context, sources: sources, call)
-    try program.build(for: device, options, file: recipe.file, macros: recipe.macros, call)
+    let program = try built(sources, options, file: recipe.file, macros: recipe.macros)
     if let store, let binary = try? program.binary(call), !binary.isEmpty { store.keep(binary, for: name) }
     programs[recipe.key] = program
     return program
