@@ -161,6 +161,9 @@ INLINE void find_places(int *places, int first, int y_begin, int x_begin, int ta
 // Taps of a column of them whose products are begun together: all, or where they are summed apart from the rest one.
 #define TAPS_TOGETHER (PARTS == 2 ? 1 : WINDOW)
 #define TAP_TURNS (WINDOW * WINDOW / TAPS_TOGETHER)
+// Steps unrolled together. With one turn a step, what the next one wants would be loaded into registers that products still read: NVIDIA's
+// assembler before CUDA 13 gives them the same, and then lets products wait for each other.
+#define STEPS_TOGETHER (TAP_TURNS == 1 ? 2 : 1)
 #define TURN_COLUMN(turn) ((turn) * TAPS_TOGETHER / WINDOW)
 #define TURN_ROW(turn) ((turn) * TAPS_TOGETHER - TURN_COLUMN(turn) * WINDOW)
 
@@ -316,7 +319,7 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
 
 #if WARPGROUP
     ulong pixels = MATRIX_DESCRIPTOR(patch, 0, PLANE * 16, PATCH_W * 16);
-#pragma unroll 1
+#pragma unroll STEPS_TOGETHER
     for (int s = 0; s < s_count; s++) {
 #pragma unroll TURNS_TOGETHER
       for (int turn = 0; turn < TAP_TURNS; turn++) {
