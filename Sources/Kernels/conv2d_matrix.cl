@@ -245,7 +245,8 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
             int c = min(s_begin * MATRIX_K + WORD(w, m) * VALUES + v, in_channels - 1);
             X_FIND(from[m][v], n, c)
 #pragma unroll UNROLL
-            for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+            for (int k = 0; k < PLACES_AT_ONCE; k++) {
+              if (k_begin + k >= PLACES) continue;
 #if AHEAD
               const __local uint *at = COPIED(WORD(w, m), v, k_begin + k);
               data[m][v][k] = X_COPIED_DATA(from[m][v], c, places[k_begin + k], at);
@@ -256,8 +257,10 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
 #endif
             }
           }
+        // As many every turn: NVIDIA's compiler unrolls no other number, and then keeps places and elements in private memory.
 #pragma unroll UNROLL
-        for (int k = 0; k < PLACES_AT_ONCE && k_begin + k < PLACES; k++) {
+        for (int k = 0; k < PLACES_AT_ONCE; k++) {
+          if (k_begin + k >= PLACES) continue;
           uint2 words[AT_ONCE];
 #pragma unroll UNROLL
           for (int m = 0; m < AT_ONCE; m++) {
