@@ -64,6 +64,19 @@ KERNELS = [
     ("a rounding that is not made", "add.rp.f32 %f0, %f1, %f2;", 1, "does not make it"),
     ("no register", "mov.u32 %r3, %r99;", 1, "%r99 is not known"),
 ]
+# What instructions give that NVIDIA's compiler writes and clang does not, by the PTX ISA: into %r3, or as fp32 into %f1.
+RESULTS = [
+    ("bfi.b32 %r3, 5, 0xffff00ff, 4, 4;", 0xffff005f),
+    ("prmt.b32 %r3, 0x44332211, 0x88776655, 0x1054;", 0x22116655),
+    ("prmt.b32 %r3, 0x44332211, 0x88776655, 0x321f;", 0x443322ff),
+    ("cvt.sat.f32.f32 %f1, 0f40200000;", 0x3f800000),
+    ("cvt.sat.f32.f32 %f1, 0fbf800000;", 0),
+    ("cvt.sat.f32.f32 %f1, 0f7fc00000;", 0),
+    ("fma.rm.f32 %f1, 0f3f800000, 0f3f800000, 0fb0800000;", 0x3f7fffff),
+    ("add.rz.f32 %f1, 0f3f800000, 0f33c00000;", 0x3f800000),
+    ("ex2.approx.ftz.f32 %f1, 0fc2fe0000;", 0),
+    ("ex2.approx.f32 %f1, 0fc2fe0000;", 0x400000),
+]
 # Instructions that order others or move words: without each, matrix units or what is beside them must not be used.
 INSTRUCTIONS = ["mma.sync", "ldmatrix.", "cp.async.ca", "cp.async.wait_all", "wgmma.mma_async", "wgmma.fence", "wgmma.commit_group",
                 "wgmma.wait_group", "fence.proxy.async", "bar.sync"]
@@ -79,11 +92,11 @@ class Launch(ctypes.Structure):
                 ("counts_to", ctypes.c_char_p)]
 
 
-def said(layer, body, groups):
+def said(layer, body, groups, target="sm_90a"):
     """What the emulator says of a kernel; None where nothing."""
     layer.ptx_read.restype = ctypes.c_void_p
     problem = ctypes.create_string_buffer(1024)
-    module = layer.ptx_read(KERNEL.replace("BODY", body).encode(), problem, 1024)
+    module = layer.ptx_read(KERNEL.replace("sm_90a", target).replace("BODY", body).encode(), problem, 1024)
     if not module:
         return problem.value.decode()
     # y and x apart from each other, aligned to 256 bytes.
@@ -106,6 +119,24 @@ def of_kernels(path):
         right = got is None if expected is None else got is not None and expected in got
         print(f"{'noticed' if expected else 'passed'}: {name}" if right else f"WRONG: {name}: {got}")
         wrong += [] if right else [name]
+    got = said(layer, "wgmma.fence.sync.aligned;", 1, "sm_90")
+    print(f"noticed: wgmma for sm_90: {got}")
+    return wrong + ([] if got and "is for sm_90a" in got else ["wgmma for sm_90"])
+
+
+def of_results(path):
+    """The instructions that give something else than they should, and those of which a wrong number would not be noticed."""
+    layer, wrong = ctypes.CDLL(str(path)), []
+
+    def is_given(code, number):
+        move = "mov.b32 %r3, %f1; " if "%f1" in code else ""
+        # An address of nobody's, where it is another number.
+        return said(layer, f"{code} {move}setp.ne.u32 %p1, %r3, {number}; mov.u64 %rd8, 16; @%p1 ld.global.f32 %f0, [%rd8];", 1) is None
+
+    for code, expected in RESULTS:
+        right = is_given(code, expected) and not is_given(code, expected ^ 1)
+        print(f"{'right' if right else 'WRONG'}: {code}")
+        wrong += [] if right else [code]
     return wrong
 
 

@@ -130,7 +130,8 @@ static void modifiers(Reader *r, const char *at, char *opcode, Instruction *i) {
   }
   // Two types are a conversion, or a sum of fp32 and fp16.
   bool is_mixed = i->type == T_F32 && i->from == T_F16 && (i->operation == O_ADD || i->operation == O_SUB || i->operation == O_FMA);
-  if (((i->from != T_NONE) != (i->operation == O_CVT) && !is_mixed) || (i->saturates && (i->type != T_F32 || i->from != T_F32))) fail(r, at, "its types are not known");
+  bool saturates_other = i->saturates && (i->type != T_F32 || i->from != T_F32);
+  if (((i->from != T_NONE) != (i->operation == O_CVT) && !is_mixed) || saturates_other) fail(r, at, "its types are not known");
 }
 
 void add_instruction(Reader *r, Instruction i, const int32_t *operands, int count) {

@@ -1,4 +1,4 @@
-// What runs a kernel: a group of warps of 32 items, their registers and what is noted of shared memory. For run.c, memory.c, arithmetic.c
+// What runs a kernel: a group of warps of 32 items, their registers and what is noted of shared memory. For run.c, memory.c, arithmetic.c, integers.c
 // and matrix.c.
 #pragma once
 
@@ -106,6 +106,10 @@ bool memory(Group *g, Warp *w, uint32_t m, const Instruction *i);
 bool arithmetic(Group *g, Warp *w, uint32_t m, const Instruction *i);
 int64_t integer_of(uint64_t bits, int type);
 
+// integers.c, for arithmetic
+bool integer(Group *g, Warp *w, uint32_t m, const Instruction *i);
+bool shift(Group *g, Warp *w, uint32_t m, const Instruction *i);
+
 // matrix.c
 bool matrix(Group *g, Warp *w, uint32_t m, const Instruction *i);
 
@@ -132,6 +136,23 @@ bool matrix(Group *g, Warp *w, uint32_t m, const Instruction *i);
         }                                       \
     }                                           \
   } while (0)
+
+// The same of two or three operands.
+#define TWO(expression, T) \
+  { T *d = (T *)W(0); const T *a = (const T *)W(1), *b = (const T *)W(2); (void)a, (void)b; EACH(d[l] = (T)(expression)); }
+#define THREE(expression, T) \
+  { T *d = (T *)W(0); const T *a = (const T *)W(1), *b = (const T *)W(2), *c = (const T *)W(3); EACH(d[l] = (T)(expression)); }
+
+// The same for integers of each size; 16 bits lie in 32.
+#define INTEGERS(S, U, S6, U6, S1)                                 \
+  switch (i->type) {                                               \
+  case T_S32: TWO(S, int32_t) break;                             \
+  case T_B32: case T_U32: TWO(U, uint32_t) break;                \
+  case T_S64: TWO(S6, int64_t) break;                            \
+  case T_B64: case T_U64: TWO(U6, uint64_t) break;               \
+  case T_B16: case T_U16: case T_S16: TWO(S1, uint32_t) break;   \
+  default: return unknown(g, w, i);                                \
+  }
 
 static inline float as_f(uint32_t bits) {
   float value;
