@@ -14,13 +14,8 @@ enum HopperText {
   static func retargeted(_ binary: [UInt8]) -> [UInt8]? {
     guard !binary.dropLast().contains(0) else { return nil }
     let text = String(decoding: binary, as: UTF8.self)
-    guard text.contains(mark), let target = text.firstRange(of: /\.target\s+sm_90a?\b/) else { return nil }
-    return Array(text.replacingCharacters(in: target, with: ".target sm_90a").replacing(mark, with: "").utf8)
-  }
-}
-
-extension String {
-  fileprivate func replacingCharacters(in range: Range<Index>, with text: String) -> String {
-    String(self[..<range.lowerBound]) + text + self[range.upperBound...]
+    let target = /\.target\s+sm_90a?\b/
+    guard text.contains(mark), text.contains(target) else { return nil }
+    return Array(text.replacing(target, with: ".target sm_90a").replacing(mark, with: "").utf8)
   }
 }
