@@ -184,7 +184,9 @@ __kernel void conv2d_matrix_tile(__global float *restrict y, const __global floa
                                  const __global float *restrict bias, int bias_first, int bias_per, int x0_first,
                                  int x0_used, int x0_channels, int x1_channels, int in_height, int in_width, int y_first,
                                  int y_channels, int out_channels, int out_height, int out_width, int pad_y, int pad_x,
-                                 int groups, int chunk, int accumulate, __local uint *restrict patch) {
+                                 int groups, int chunk, int accumulate, __local uint4 *restrict patch_fours) {
+  // Products of four warps read sixteen bytes at a time: of a pointer to words nothing promises that it is aligned to more than four.
+  __local uint *patch = (__local uint *)patch_fours;
   MATRIX_MEMORY
   int item = get_local_id(0), lane = item & (MATRIX_LANES - 1), warp = item / MATRIX_LANES;
   int place_first = item & (PLACE_ITEMS - 1);

@@ -71,7 +71,7 @@ import Testing
       for node in graph.nodes {
         for launch in node.operation.launches(graph.io(node), device) {
           let asked = launch.localBytes
-          #expect(asked <= device.localBytes, "\(launch.function) asks \(asked) bytes with \(table)")
+          #expect(asked <= device.argumentBytes, "\(launch.function) asks \(asked) bytes with \(table)")
           #expect((launch.local ?? []).reduce(1, *) <= DeviceClass.leastWorkGroup)
         }
       }

@@ -384,8 +384,9 @@ static cl_int CL_API_CALL enqueue(
         ranges[range_count++] = (Range){.begin = value, .end = value + bytes};
       }
     } else if (parameter->pointer == 2) {
-      value = (uint64_t)(SHARED_BASE + function->shared_bytes + launch.shared_bytes);
-      launch.shared_bytes += (int)(k->arguments[i].local + 15) / 16 * 16;
+      int begin = ptx_place(function->shared_bytes + launch.shared_bytes, parameter->align);
+      value = (uint64_t)(SHARED_BASE + begin);
+      launch.shared_bytes = begin + (int)k->arguments[i].local - function->shared_bytes;
     }
     memcpy(parameters + parameter->offset, &value, (size_t)parameter->bytes);
   }

@@ -37,12 +37,9 @@ static void new_symbol(Module *m, const char *name, uint64_t value, int bytes) {
   m->symbols[m->symbol_count++] = (Symbol){strdup(name), value, bytes};
 }
 
-// Bytes of the module's own shared memory, which every kernel behind it has.
-static int shared_bytes(const Module *m) {
-  int bytes = 0;
-  for (int i = 0; i < m->symbol_count; i++)
-    if (m->symbols[i].bytes < 0) bytes += (-m->symbols[i].bytes + 15) / 16 * 16;
-  return bytes;
+int ptx_place(int used, int align) {
+  int begin = (used + align - 1) / align * align;
+  return begin % (2 * align) ? begin : begin + align;
 }
 
 static void skip_space(Reader *r) {
@@ -98,9 +95,9 @@ static void body(Reader *r) {
       int align, bytes;
       char name[96];
       if (sscanf(at, ".shared .align %d .b8 %95[^[][%d]", &align, name, &bytes) != 3) return fail(r, at, "shared memory that is not known");
-      r->kernel->shared_bytes = (r->kernel->shared_bytes + 15) / 16 * 16;
-      new_symbol(r->module, name, (uint64_t)(SHARED_BASE + r->kernel->shared_bytes), 0);
-      r->kernel->shared_bytes += bytes;
+      int begin = ptx_place(r->kernel->shared_bytes, align);
+      new_symbol(r->module, name, (uint64_t)(SHARED_BASE + begin), 0);
+      r->kernel->shared_bytes = begin + bytes;
     } else if (!strncmp(at, ".local", 6)) {
       int align, bytes;
       char name[64];
@@ -123,7 +120,7 @@ static void entry(Reader *r) {
   Kernel *k = r->kernel = &r->module->kernels[r->module->kernel_count++];
   *k = (Kernel){0};
   for (int i = 0; i < 16; i++) k->special[i] = -1;
-  k->shared_bytes = shared_bytes(r->module);
+  k->shared_bytes = r->module->shared_bytes;
   r->register_count = r->label_count = r->jump_count = r->code_room = 0;
   while (isspace((unsigned char)*at)) at++;
   k->name = strndup(at, strcspn(at, "( \t\n"));
@@ -138,8 +135,10 @@ static void entry(Reader *r) {
     k->parameters = realloc(k->parameters, sizeof *k->parameters * (size_t)(k->parameter_count + 1));
     int offset = (k->parameter_bytes + bytes - 1) / bytes * bytes;
     char *trimmed = strndup(name + 1, strcspn(name + 1, " \t\n"));
-    k->parameters[k->parameter_count++] =
-        (struct Parameter){trimmed, offset, bytes, strstr(part, ".global") ? 1 : strstr(part, ".shared") ? 2 : 0};
+    // Beside what it points to stands how that is aligned; nothing but its own size where it does not.
+    const char *align = strstr(part, ".align");
+    k->parameters[k->parameter_count++] = (struct Parameter){
+        trimmed, offset, bytes, strstr(part, ".global") ? 1 : strstr(part, ".shared") ? 2 : 0, align ? atoi(align + 6) : 1};
     k->parameter_bytes = offset + bytes;
   }
   char *brace = strchr(close + 1, '{');
@@ -169,7 +168,9 @@ static void variable(Reader *r) {
     return fail(r, at, "a variable that is not known");
   Module *m = r->module;
   if (!strcmp(space, "shared")) {
-    new_symbol(m, name, (uint64_t)(SHARED_BASE + shared_bytes(m)), -bytes);
+    int begin = ptx_place(m->shared_bytes, align);
+    new_symbol(m, name, (uint64_t)(SHARED_BASE + begin), -bytes);
+    m->shared_bytes = begin + bytes;
   } else {
     char *memory = aligned_alloc(128, (size_t)(bytes + 127) / 128 * 128);
     memset(memory, 0, (size_t)bytes);

@@ -44,6 +44,8 @@ typedef struct {
     int offset, bytes;
     // 0 a number, 1 a pointer to global memory, 2 to shared memory.
     int pointer;
+    // What a pointer promises of its address, bytes.
+    int align;
   } *parameters;
   int parameter_bytes;
   Instruction *code;
@@ -69,6 +71,8 @@ typedef struct {
   int symbol_count;
   char **lines;
   int line_count;
+  // Of its own shared memory, which every kernel behind it has.
+  int shared_bytes;
 } Module;
 
 // What specials are, as they stand in Kernel.special: -1 where a kernel reads none.
@@ -97,6 +101,9 @@ typedef struct {
   // The file that counts of its instructions are added to; NULL: nobody counts.
   const char *counts_to;
 } Launch;
+
+/// Where in shared memory something begins behind `used` bytes: aligned as it was declared, and to no more than that.
+int ptx_place(int used, int align);
 
 /// Makes one range of each that overlap; how many are left.
 int ptx_merge(Range *ranges, int count);

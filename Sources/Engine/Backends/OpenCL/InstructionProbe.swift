@@ -75,7 +75,9 @@ enum InstructionProbe {
           "#define INSTRUCTION \(number)\n", text("prelude.clh"), edit(text("instructions.clh")),
           """
           __attribute__((reqd_work_group_size(128, 1, 1)))
-          __kernel void probe(__global uint *y, const __global uint *x, __local uint *memory) { instruction(y, x, memory); }
+          __kernel void probe(__global uint *y, const __global uint *x, __local uint4 *memory) {
+            instruction(y, x, (__local uint *)memory);
+          }
 
           """,
         ], call)

@@ -29,7 +29,7 @@ struct GPUTile {
     let segments = Self.items * itemChannels / groupChannels
     width = min(tiles[.groupWidth] * (segments > 32 ? 2 : 1), segments * Self.itemColumns)
     height = segments * Self.itemColumns / width
-    let budget = min(tiles[.groupKiB] << 10, device.localBytes)
+    let budget = min(tiles[.groupKiB] << 10, device.argumentBytes)
     // A halo of (k-1)·d rows and columns pays while it is no larger than the tile.
     let fits = Self.channelBytes(kernel, dilation, height, width, groupChannels) <= budget
     window = (kernel - 1) * dilation <= 16 && fits ? kernel : 1

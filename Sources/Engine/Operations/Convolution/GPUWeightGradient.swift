@@ -25,7 +25,7 @@ struct GPUWeightGradient {
     groupChannels = [8, 16, 32].first { $0 >= kernel.z.used && $0 < mostChannels } ?? mostChannels
     let blocks = groupChannels / itemChannels
     let heights = [8, 4, 2].filter { $0 <= tiles[.gradientRows] }
-    let bytes = min(tiles[.gradientKiB] << 10, kernel.device.localBytes)
+    let bytes = min(tiles[.gradientKiB] << 10, kernel.device.argumentBytes)
     // Nine taps' sums for each output channel fill the registers; 16 and more would not fit.
     let windows = kernel.kernel <= 3 ? [kernel.kernel, 1] : [1]
     for window in windows {

@@ -24,8 +24,8 @@ struct MatrixTile {
   fileprivate let rows: Int
   /// Elements of the patch that an item asks for at a time: ON_THE_WAY.
   fileprivate let loads: Int
-  /// NVIDIA's OpenCL gives a group no more; the emulation's own memory comes on top.
-  static let localBytes = 48 << 10
+  /// NVIDIA's OpenCL gives a group 48 KiB, not all of it to arguments (`DeviceTraits.argumentBytes`); the emulation's own memory comes on top.
+  static let localBytes = (48 << 10) - DeviceTraits.keptLocalBytes
   /// Below this a fragment's sixteen channels are mostly padding.
   static let leastChannels = 8
 
@@ -34,7 +34,7 @@ struct MatrixTile {
   /// - Parameters:
   ///   - tensors: that an element is read from: 2 where a view has a second operand.
   init?(kernel: Int, dilation: Int, channels: Int, outChannels: Int, tensors: Int, device: DeviceTraits) {
-    guard let form = device.matrixForm, outChannels >= Self.leastChannels, device.localBytes >= Self.localBytes else {
+    guard let form = device.matrixForm, outChannels >= Self.leastChannels, device.argumentBytes >= Self.localBytes else {
       return nil
     }
     self.kernel = kernel
@@ -135,7 +135,7 @@ extension TileKernel {
           + (tile.isTogether ? [("WARPGROUP", 1)] : []),
         arguments: operands(scratch) + [
           ("groups", .int(groups)), ("chunk", .int(tile.chunk)), ("accumulate", .int(accumulates ? 1 : 0)),
-          ("patch", .local(tile.localBytes)),
+          ("patch_fours", .local(tile.localBytes)),
         ],
         // One dimension: the others hold no more than 65535 groups on some devices.
         global: [across * down * images * groups * tile.form.items], local: [tile.form.items]),

@@ -20,7 +20,7 @@ struct MatrixWeightGradient {
   /// Nil where the device has no matrix units that are used, or another form suits the convolution better.
   init?(_ kernel: WeightGradientKernel) {
     let device = kernel.device
-    guard let form = device.matrixForm, kernel.z.used >= MatrixTile.leastChannels, device.localBytes >= MatrixTile.localBytes
+    guard let form = device.matrixForm, kernel.z.used >= MatrixTile.leastChannels, device.argumentBytes >= MatrixTile.localBytes
     else { return nil }
     self.kernel = kernel
     self.form = form
