@@ -80,7 +80,7 @@ let package = Package(
     .testTarget(
       name: "ReportsTests", dependencies: ["Reports", "Runs", "Engine", "Images", "Datasets"], swiftSettings: strict),
     .testTarget(
-      name: "AppTests", dependencies: ["App", "Engine", "Images", "Datasets", "Runs", "Slides", argumentParser],
+      name: "AppTests", dependencies: ["App", "Benchmarks", "Engine", "Images", "Datasets", "Runs", "Slides", argumentParser],
       exclude: ["Help"],
       swiftSettings: strict),
   ],

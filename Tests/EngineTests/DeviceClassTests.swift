@@ -65,12 +65,16 @@ import Testing
     #expect(split("opencl@amd-emulated") == ["opencl", "amd-emulated"])
     #expect(split("opencl@amd-wmma-emulated") == ["opencl", "amd-wmma-emulated"])
     #expect(split("opencl@intel-emulated") == ["opencl", "intel-emulated"])
+    #expect(split("opencl@nvidia-matrix") == ["opencl", "nvidia-matrix"])
     #expect(split("opencl@amd-matrix") == ["opencl@amd-matrix", nil])
     // A processor's name.
     #expect(split("xeon cpu @ 2.20ghz") == ["xeon cpu @ 2.20ghz", nil])
     #expect(split("opencl") == ["opencl", nil])
     #expect(try DeviceSelection.backend("opencl@amd").backend.traits.deviceClass == .amd)
     #expect(throws: EngineError.self) { try DeviceSelection.backend("opencl@toaster") }
+    // Units that a device lacks are refused before a compiler sees their instructions.
+    let refusal = #expect(throws: EngineError.self) { try DeviceSelection.backend("opencl@nvidia-matrix") }
+    #expect("\(refusal as (any Error)?)".contains("no kernels 'nvidia-matrix'"))
   }
 
   /// `auto` does without matrix units whose kernels fail, and says why; and goes on to another device where all forms do.

@@ -140,4 +140,19 @@ import Testing
     }
     try SelfCheck.run(OpenCLBackend(device()))
   }
+
+  /// Where four warps multiply together, the self-check reaches that: `auto` can then do without.
+  @Test func aWrongProductOfFourWarpsFailsTheSelfCheck() throws {
+    let (right, wrong) = ("begin + j * stride + core * leading", "begin + j * stride + core * (leading - 16)")
+    try #require(ProgramCache.source("matrix_warpgroup.clh")?.contains(right) == true)
+    try SelfCheck.run(OpenCLBackend(device(), as: .warpgroupEmulated))
+    let backend = try OpenCLBackend(device(), as: .warpgroupEmulated) {
+      $0 == "matrix_warpgroup.clh" ? $1.replacing(right, with: wrong) : $1
+    }
+    #expect {
+      try SelfCheck.run(backend)
+    } throws: { error in
+      "\(error)".contains("a gradient differs")
+    }
+  }
 }

@@ -72,7 +72,7 @@ import Testing
       headers.contains(file) ? text.replacing(find, with: replace) : text
     }
     #expect(problem?.words.contains(words) == true, "\(problem?.words ?? "no problem")")
-    #expect(problem?.lasts == true)
+    #expect(problem?.holds == .always)
   }
 
   /// Where copies into local memory or matrices' loads from there go wrong, products without them are right.
@@ -114,6 +114,40 @@ import Testing
       let found = MatrixProbe.find(device, choices, store: store)
       #expect(asks ? found.reason == refused : found == known, "\(process), time \(number): \(found.reason)")
     }
+  }
+
+  /// A product at which the device fails, as it does where a kernel touches memory that is not its own, is asked for in two processes and no
+  /// more, and once in each.
+  @Test func whatTheDeviceFailsAtIsAskedTwice() throws {
+    let (device, choices) = (try device(), [KernelChoice.nvidiaMatrix])
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("probe-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let store = KernelStore(folder: folder)
+    let (before, after) = (MatrixFinding(.nvidia, "before"), MatrixFinding(.none, "the device failed", holds: .faulted))
+    var asked = 0
+    for process in 1...3 {
+      MatrixProbe.known.withLock { $0 = [:] }
+      for _ in 1...2 {
+        let found = MatrixProbe.find(device, choices, store: store) { next in
+          asked += 1
+          next(before)
+          return after
+        }
+        #expect(found == (process < 3 ? after : before))
+      }
+    }
+    #expect(asked == 2)
+    MatrixProbe.known.withLock { $0 = [:] }
+  }
+
+  @Test(arguments: [
+    ("clFinish", -5, true), ("clEnqueueReadBuffer", -9999, true), ("clFinish", -6, false), ("clCreateBuffer", -5, false),
+  ])
+  func faultsAreToldFromWantOfMemory(_ call: String, _ code: Int, _ isFault: Bool) {
+    let error = EngineError.device(status: CLStatus(code: Int32(code), name: "a status"), call: call, device: "a device")
+    #expect(error.mayBeFault == isFault)
+    #expect("\(error)".contains("a kernel may have failed") == isFault)
+    #expect("\(error)".contains("--memory-limit") == ((-6 ... -4).contains(code)))
   }
 
   /// What counts while the question is open is kept before it is asked.

@@ -40,6 +40,7 @@ final class GraphRunner {
     let start = monotonicSeconds()
     var all: [Double] = []
     while all.count < 3 || (all.count < runs && monotonicSeconds() - start < seconds) { all.append(try once()) }
+    try executable.endProfile()
     return Timing(all)
   }
 

@@ -77,6 +77,8 @@ struct BenchStepCommand: ParsableCommand {
         let benchmark = try prepare(size, backend)
         return (benchmark, try benchmark.run(steps: steps, seconds: seconds ?? .infinity))
       } catch {
+        // A fault that passes for want of memory: nothing runs any more.
+        if let opened = backend as? OpenCLBackend, !opened.responds { throw error }
         guard largestBatch, let fewer = Self.fewer(than: size.batch, after: error) else { throw error }
         output.say("a batch of \(size.batch) was planned to fit and did not (\(error)): \(fewer) instead")
         size = BenchSize.Values(patch: size.patch, base: size.base, batch: fewer)

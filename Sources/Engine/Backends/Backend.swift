@@ -91,7 +91,6 @@ public protocol Executable: AnyObject {
 
 extension Executable {
   public var enqueued: (launches: Int, seconds: Double)? { nil }
-  public func endProfile() throws(EngineError) {}
   public var writesAhead: Bool { false }
   public func writeAhead(_ values: UnsafeBufferPointer<Float>, to value: ValueID) throws(EngineError) {
     throw .request("\(plan.graph[value].name) is not written ahead on this device")

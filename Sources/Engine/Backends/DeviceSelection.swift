@@ -11,7 +11,7 @@ public enum DeviceSelection {
   /// The backend for a selector, with what was passed over on the way.
   ///
   /// - Parameters:
-  ///   - selector: "auto": a GPU, else an OpenCL CPU device, else the CPU path, each after a self-check;
+  ///   - selector: "auto": a GPU, else another OpenCL device that is no CPU, else an OpenCL CPU device, each after a self-check, else the CPU path;
   ///     "cpu": the CPU path; "opencl": the first OpenCL device; "gpu": the first GPU; "opencl:P:D" or part of a device's name.
   ///     An OpenCL device followed by "@gpu" or another ``KernelChoice`` runs those kernels.
   ///   - precision: what convolutions may round their operands to; a device that cannot profit computes in fp32.
@@ -27,7 +27,8 @@ public enum DeviceSelection {
       let ordered = rank.flatMap { kind in devices.filter { $0.kind == kind } }
       var rejections: [Rejection] = []
       for device in ordered {
-        let (found, rejected) = firstThatWorks(forms(of: device)) { form throws(EngineError) in
+        let forms = forms(of: device)
+        let (found, rejected) = firstThatWorks(forms) { form throws(EngineError) in
           guard device.isAvailable else { throw .request("the driver says that it is not available") }
           let backend = try OpenCLBackend(device, as: form, precision: precision)
           try SelfCheck.run(backend)
@@ -38,7 +39,8 @@ public enum DeviceSelection {
             device.kind == .cpu
             ? "no OpenCL GPU\(rejections.isEmpty ? "" : " passed its self-check"); an OpenCL CPU device comes before the CPU path"
             : "the first OpenCL \(device.kind.rawValue) that passed its self-check"
-              + (rejected.isEmpty ? "" : ", without its matrix units: \(rejected[0])")
+              + (rejected.isEmpty
+                ? "" : ", without \(forms[rejected.count] == .nvidiaMatrix ? "wgmma" : "its matrix units"): \(rejected[0])")
           return (found, reason, rejections)
         }
         rejections += rejected.prefix(1).map { Rejection(device: "\(device.selector) \(device.name)", reason: $0) }
@@ -51,7 +53,7 @@ public enum DeviceSelection {
     let match = devices.first { means(wanted, selector: $0.selector, name: $0.name, isGPU: $0.kind == .gpu) }
     guard let match else {
       let known = (["cpu"] + devices.map { "\($0.selector) (\($0.name))" }).joined(separator: ", ")
-      let classes = KernelChoice.all.map(\.description).joined(separator: ", ")
+      let classes = KernelChoice.selectable.map(\.description).joined(separator: ", ")
       let idle = IdleDriver.all().map { "; the driver \($0.library) \($0.reason)" }.joined()
       throw .request("no device '\(selector)'; there are: auto, \(known); an '@' after one may force a class: \(classes)\(idle)")
     }
@@ -60,8 +62,12 @@ public enum DeviceSelection {
 
   /// How a device's kernels may be chosen, the best first: its own, and where those use its matrix units, the others.
   private static func forms(of device: OpenCLDevice) -> [KernelChoice?] {
-    guard device.isAvailable, device.findMatrixUnits().units != .none else { return [nil] }
-    return [nil, KernelChoice(device.deviceClass)]
+    guard device.isAvailable else { return [nil] }
+    return switch device.findMatrixUnits().units {
+    case .none: [nil]
+    case .nvidiaWarpgroup: [nil, .nvidiaMatrix, .nvidia]
+    default: [nil, KernelChoice(device.deviceClass)]
+    }
   }
 
   /// The first form that `open` does not throw for, and what it threw for those before.
@@ -110,8 +116,10 @@ enum SelfCheck {
         "its self-check is off: it ended a loop of \(turns) turns after \(done.isFinite ? "\(Int(done))" : "\(done)"), without a word"
       )
     }
-    let ours = try gradients(backend)
-    let theirs = try gradients(CPUBackend(threads: 1))
+    // To enough channels for the products that four warps make together, where there are those.
+    let channels = backend.traits.matrixForm?.multipliesTogether == true ? 40 : 8
+    let ours = try gradients(backend, channels: channels)
+    let theirs = try gradients(CPUBackend(threads: 1), channels: channels)
     var difference = 0.0
     var norm = 0.0
     for (a, b) in zip(ours, theirs) {
@@ -140,11 +148,11 @@ enum SelfCheck {
   }
 
   /// Two convolutions with batch norm, a pool and a transposed convolution between them, and the loss.
-  private static func gradients(_ backend: any Backend) throws(EngineError) -> [Float] {
+  private static func gradients(_ backend: any Backend, channels: Int) throws(EngineError) -> [Float] {
     var b = ModelBuilder(training: true)
     let image = b.graph.source("image", Shape(2, 3, 16, 32), .input)
     let target = b.graph.source("target", Shape(2, 1, 16, 32), .input)
-    var a = try b.normReLU([("n1", 8)], b.convolution(["c1"], [image], ConvolutionShape(channels: 8, kernel: 3)))
+    var a = try b.normReLU([("n1", channels)], b.convolution(["c1"], [image], ConvolutionShape(channels: channels, kernel: 3)))
     let skip = a
     a = try b.graph.apply(MaxPool(), [a])[0]
     a = try b.transposedConvolution("u", a, channels: 4)

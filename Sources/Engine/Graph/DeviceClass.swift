@@ -30,8 +30,9 @@ public enum DeviceClass: String, CaseIterable, Sendable {
   static let leastLocalBytes = 32 << 10
 }
 
-/// Kernels to run on a device instead of its own: a class's, written `nvidia`, or those for its matrix units with the products
-/// in plain OpenCL C, written `nvidia-emulated`, `nvidia-warpgroup-emulated`, `amd-emulated`, `amd-wmma-emulated` or `intel-emulated`.
+/// Kernels to run on a device instead of its own: a class's, written `nvidia`; those for its matrix units with the products in plain OpenCL C,
+/// written `nvidia-emulated`, `nvidia-warpgroup-emulated`, `amd-emulated`, `amd-wmma-emulated` or `intel-emulated`; and `nvidia-matrix`, NVIDIA's
+/// units without `wgmma`, on a GPU that has them.
 public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public let deviceClass: DeviceClass
   public let matrixUnits: MatrixUnits
@@ -50,10 +51,11 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
   public static let wmmaEmulated = KernelChoice(.amd, matrixUnits: .amdWMMAEmulated)
   public static let intelEmulated = KernelChoice(.intel, matrixUnits: .intelEmulated)
   public static let allEmulated = [emulated, warpgroupEmulated, amdEmulated, wmmaEmulated, intelEmulated]
+  static let nvidiaMatrix = KernelChoice(.nvidia, matrixUnits: .nvidia)
   static let warpgroup = KernelChoice(.nvidia, matrixUnits: .nvidiaWarpgroup)
   /// With a vendor's own matrix units: for a probe, which asks for `warpgroup` besides, and for lists of kernels.
   static let matrix = [
-    KernelChoice(.nvidia, matrixUnits: .nvidia), KernelChoice(.amd, matrixUnits: .amd), KernelChoice(.amd, matrixUnits: .amdWMMA),
+    nvidiaMatrix, KernelChoice(.amd, matrixUnits: .amd), KernelChoice(.amd, matrixUnits: .amdWMMA),
     KernelChoice(.intel, matrixUnits: .intel),
   ]
   /// What a list of kernels may be for.
@@ -61,10 +63,14 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
 
   /// Nil where the words name none.
   public init?(_ words: String) {
-    guard let choice = Self.all.first(where: { $0.description == words }) else { return nil }
+    guard let choice = Self.selectable.first(where: { $0.description == words }) else { return nil }
     self = choice
   }
 
+  /// What a user may ask for.
+  static let selectable = all + [nvidiaMatrix]
+
+  /// Those that run on every device.
   public static let all = DeviceClass.allCases.map { KernelChoice($0) } + allEmulated
   public var description: String {
     let units =

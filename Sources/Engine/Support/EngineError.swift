@@ -24,8 +24,10 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
     case .shape(let operation, let problem): "\(operation): \(problem)"
     case .device(let status, let call, let device):
       "\(call) failed on \(device): \(status)"
+        + (mayBeFault ? "; a kernel may have failed there" : "")
         + (status.isOutOfMemory
-          ? "; where its memory is used up, by other programs too, a smaller batch, patch or --memory-limit takes less" : "")
+          ? "\(mayBeFault ? ", or its" : "; where its") memory is used up, by other programs too\(mayBeFault ? ": then" : ",") a smaller batch, patch or --memory-limit takes less"
+          : "")
     case .build(let file, let options, let device, let log):
       "\(file) did not build for \(device) with options '\(options)':\n\(log)"
     case .memory(let needed, let available, let purpose, let wayOut):
@@ -38,6 +40,16 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
     case .request(let problem): problem
     }
   }
+
+  /// Whether a kernel may have failed that was running, as one does that touches memory which is not its own: drivers say so at a call that
+  /// waits, by codes that they have for want of memory, too.
+  var mayBeFault: Bool {
+    guard case .device(let status, let call, _) = self else { return false }
+    return Self.waitingCalls.contains(call) && Self.faultCodes.contains(status.code)
+  }
+  private static let waitingCalls = ["clFinish", "clEnqueueReadBuffer", "clGetEventProfilingInfo"]
+  /// CL_OUT_OF_RESOURCES, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, CL_INVALID_COMMAND_QUEUE; and NVIDIA's, which has no name.
+  private static let faultCodes: [Int32] = [-5, -14, -36, -9999]
 }
 
 /// An OpenCL status code with its name.

@@ -91,6 +91,8 @@ final class CPUExecutable: Executable {
 
   func nodeSeconds() throws(EngineError) -> [Double] { profiling ? seconds : [] }
 
+  func endProfile() throws(EngineError) { profiling = false }
+
   func fillArena(_ pattern: Float) throws(EngineError) {
     for arena in arenas { arena.floats.update(repeating: pattern, count: arena.byteCount / 4) }
   }

@@ -13,16 +13,25 @@ public struct MatrixFinding: Sendable, Equatable {
   public let reason: String
   /// What else the compiler took or refused, a line each: nothing relies on it.
   public let notes: [String]
-  /// Whether the device would answer the same again: not where it was out of memory, or taken by another process.
-  let lasts: Bool
+  let holds: Holds
+
+  /// For how long an answer is one.
+  enum Holds: Int {
+    /// The device failed as it ran a product: one more time it may have been an accident.
+    case faulted
+    /// Out of memory, or taken by another process: the next process asks again.
+    case once
+    /// For this device and driver.
+    case always
+  }
 
   /// As it is kept between processes.
   var text: String { (["\(units.rawValue) \(moves ? 1 : 0)", reason] + notes).joined(separator: "\n") }
 
-  init(_ units: MatrixUnits, moves: Bool = false, _ reason: String, notes: [String] = [], lasts: Bool = true) {
+  init(_ units: MatrixUnits, moves: Bool = false, _ reason: String, notes: [String] = [], holds: Holds = .always) {
     self.moves = moves
     func line(_ text: String) -> String { String(text.map { $0.isNewline ? " " : $0 }) }
-    (self.units, self.reason, self.notes, self.lasts) = (units, line(reason), notes.map(line), lasts)
+    (self.units, self.reason, self.notes, self.holds) = (units, line(reason), notes.map(line), holds)
   }
 
   init?(text: String) {
@@ -37,7 +46,7 @@ public struct MatrixFinding: Sendable, Equatable {
 /// Finds out whether a device's matrix units can be used from its OpenCL: builds and runs a product of each precision, compares
 /// it with double precision, and keeps the answer per device and driver. Nothing else decides; it never throws.
 enum MatrixProbe {
-  /// This process's answers, for where none can be kept.
+  /// This process's answers, for where none can be kept: of what failed, too, which would fail again and may take the device with it.
   static let known = Mutex<[[UInt8]: MatrixFinding]>([:])
 
   /// - Parameters:
@@ -47,8 +56,13 @@ enum MatrixProbe {
     find(device, KernelChoice.matrix.filter { $0.deviceClass == device.deviceClass }, store: store)
   }
 
-  /// - Parameter choices: those of one vendor.
-  static func find(_ device: OpenCLDevice, _ choices: [KernelChoice], store: KernelStore?) -> MatrixFinding {
+  /// - Parameters:
+  ///   - choices: those of one vendor.
+  ///   - asking: in place of the device, for tests; told what to call before each question.
+  static func find(
+    _ device: OpenCLDevice, _ choices: [KernelChoice], store: KernelStore?,
+    asking: ((_ next: (MatrixFinding) -> Void) -> MatrixFinding)? = nil
+  ) -> MatrixFinding {
     guard !choices.isEmpty else {
       return MatrixFinding(.none, "there are kernels for those of NVIDIA's, AMD's and Intel's GPUs alone")
     }
@@ -60,13 +74,15 @@ enum MatrixProbe {
     if let last, last.attempt.isLast, !last.attempt.isRunning { return last.found }
     let number = last.map { $0.attempt.isRunning ? $0.attempt.number : $0.attempt.number + 1 } ?? 1
     let attempt = Attempt(process: getpid(), number: number)
-    let found = ask(device, choices) { store?.keep(Array(attempt.text($0).utf8), for: key) }
-    guard found.lasts else {
-      store?.remove(key)
-      return found
-    }
+    let next = { (finding: MatrixFinding) -> Void in store?.keep(Array(attempt.text(finding).utf8), for: key) }
+    let found = asking?(next) ?? ask(device, choices, next: next)
     known.withLock { $0[key] = found }
-    store?.keep(Array(found.text.utf8), for: key)
+    switch found.holds {
+    case .always: store?.keep(Array(found.text.utf8), for: key)
+    case .once: store?.remove(key)
+    // What was noted before the question stays, as after a process that did not live to hear the answer.
+    case .faulted: break
+    }
     return found
   }
 
@@ -110,17 +126,20 @@ enum MatrixProbe {
   static func ask(
     _ device: OpenCLDevice, _ choices: [KernelChoice], next: (MatrixFinding) -> Void = { _ in }
   ) -> MatrixFinding {
-    var (reasons, notes, lasts): ([String], [String], Bool) = ([], [], true)
+    var (reasons, notes, holds): ([String], [String], MatrixFinding.Holds) = ([], [], .always)
     for kernels in choices {
       next(
-        MatrixFinding(.none, "twice a process ended while it asked for \(kernels); remove glomseg's kept kernels to ask again"))
+        MatrixFinding(
+          .none,
+          "twice a process ended, or the device failed, while it asked for \(kernels); remove glomseg's kept kernels to ask again"
+        ))
       let found = ask(device, kernels, next: next)
       guard found.units == .none else { return found }
       if !reasons.contains(found.reason) { reasons.append(found.reason) }
       notes += found.notes
-      lasts = lasts && found.lasts
+      holds = least(holds, found.holds)
     }
-    return MatrixFinding(.none, reasons.joined(separator: "; "), notes: notes, lasts: lasts)
+    return MatrixFinding(.none, reasons.joined(separator: "; "), notes: notes, holds: holds)
   }
 
   /// Asks the device, whatever its class, for a vendor's own units.
@@ -153,34 +172,39 @@ enum MatrixProbe {
       } else if moves {
         notes.append("cp.async and ldmatrix: used")
       }
-      if let problem { return MatrixFinding(.none, problem.words, notes: notes, lasts: problem.lasts) }
+      if let problem {
+        return MatrixFinding(.none, problem.words, notes: notes, holds: least(first?.holds ?? .always, problem.holds))
+      }
       let all = precisions(of: kernels.matrixUnits)
       let which = all == Precision.allCases ? "every precision" : all.map(\.rawValue).joined(separator: ", ")
-      var (units, lasts) = (kernels.matrixUnits, first?.lasts ?? true)
+      var (units, holds) = (kernels.matrixUnits, first?.holds ?? .always)
       let reason = "\(name) gives right products in \(which)"
       if units == .nvidia {
         next(
           MatrixFinding(
-            units, moves: moves, reason, notes: notes + ["wgmma: not used, twice a process ended while it asked for it"]))
+            units, moves: moves, reason,
+            notes: notes + ["wgmma: not used, twice a process ended, or the device failed, while it asked for it"]))
         let problem = Self.problem(of: device, as: .warpgroup)
         notes.append("wgmma: \(problem.map { "not used, \($0.words)" } ?? "used")")
-        if let problem { lasts = lasts && problem.lasts } else { units = .nvidiaWarpgroup }
+        if let problem { holds = least(holds, problem.holds) } else { units = .nvidiaWarpgroup }
       }
-      return MatrixFinding(units, moves: moves, reason, notes: notes, lasts: lasts)
-    } catch { return MatrixFinding(.none, "\(error)", lasts: false) }
+      return MatrixFinding(units, moves: moves, reason, notes: notes, holds: holds)
+    } catch { return MatrixFinding(.none, "\(error)", holds: .once) }
   }
 
-  /// What is wrong with a product, and whether it would be again.
+  /// What is wrong with a product, and for how long.
   struct Problem {
     let words: String
-    let lasts: Bool
+    let holds: MatrixFinding.Holds
+  }
+
+  private static func least(_ a: MatrixFinding.Holds, _ b: MatrixFinding.Holds) -> MatrixFinding.Holds {
+    a.rawValue < b.rawValue ? a : b
   }
 
   /// In which they are used.
   private static func precisions(of units: MatrixUnits) -> [Precision] {
-    Precision.allCases.filter { precision in
-      MatrixForm(units, precision).map { !units.hasWarpgroups || $0.multipliesTogether } ?? false
-    }
+    Precision.allCases.filter { MatrixForm(units, $0) != nil }
   }
 
   /// What is wrong with a product, in any precision that the units are used in; nil where all are right.
@@ -191,11 +215,13 @@ enum MatrixProbe {
       do throws(EngineError) {
         let backend = try OpenCLBackend(device, as: kernels, precision: precision, edit: edit, matrixMoves: matrixMoves)
         if let error = try excess(backend) {
-          return Problem(words: "a product in \(precision.rawValue) is off by \(error) times what is allowed", lasts: true)
+          return Problem(words: "a product in \(precision.rawValue) is off by \(error) times what is allowed", holds: .always)
         }
       } catch {
         let isRefused = if case .build = error { true } else { false }
-        return Problem(words: "a product in \(precision.rawValue): \(brief("\(error)"))", lasts: isRefused)
+        return Problem(
+          words: "a product in \(precision.rawValue): \(brief("\(error)"))",
+          holds: isRefused ? .always : error.mayBeFault ? .faulted : .once)
       }
     }
     return nil

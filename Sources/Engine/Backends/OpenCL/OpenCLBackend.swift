@@ -9,7 +9,8 @@ public final class OpenCLBackend: Backend {
   let call: OpenCLCall
   let context: OpenCLContext
   private(set) var queue: OpenCLQueue
-  private var keepsTimes = false
+  /// Whether the queue keeps the times of its commands.
+  private(set) var keepsTimes = false
   let programs: ProgramCache
   /// Whether other processes compile what is missing: see ``CompilerProcesses``.
   var compilesAhead: Bool
@@ -18,14 +19,23 @@ public final class OpenCLBackend: Backend {
   private var own: (tiles: TileTable?, origin: TilesOrigin) = (nil, .curated)
 
   /// - Parameters:
-  ///   - forced: takes another class's kernels than the device's own: right on every device, slow on most.
+  ///   - forced: takes other kernels than the device's own: right on every device, slow on most; those of matrix units, not emulated, on one
+  ///     that has them.
   ///   - precision: what convolutions may round their operands to.
   ///   - faults: a failure to act out, for tests: nothing is then taken from the caches of compiled kernels and tiles.
   public convenience init(
     _ device: OpenCLDevice, as forced: KernelChoice? = nil, precision: Precision = .fp32, faults: FaultPlan? = nil
   ) throws(EngineError) {
     let store = faults == nil && device.givesBinaries ? KernelStore.ofUser() : nil
-    try self.init(device, as: forced, precision: precision, faults: faults, edit: nil, store: store)
+    var moves = true
+    if forced == .nvidiaMatrix {
+      let found = MatrixProbe.find(device, store: store)
+      guard [.nvidia, .nvidiaWarpgroup].contains(found.units) else {
+        throw .request("\(device.name) has no kernels '\(KernelChoice.nvidiaMatrix)', for NVIDIA's matrix units: \(found.reason)")
+      }
+      moves = found.moves
+    }
+    try self.init(device, as: forced, precision: precision, faults: faults, edit: nil, store: store, matrixMoves: moves)
     if faults == nil { useTuned(TuningStore.ofUser()) }
   }
 

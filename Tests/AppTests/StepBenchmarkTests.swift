@@ -1,3 +1,4 @@
+import Benchmarks
 import Testing
 
 @testable import App
@@ -22,5 +23,19 @@ struct LargestBatchTests {
     #expect(BenchStepCommand.fewer(than: 17, after: .request("nonsense")) == nil)
     #expect(!"\(refusal(-54))".contains("--memory-limit"))
     #expect(BenchStepCommand.fewer(than: 17, after: .memory(neededBytes: 2, availableBytes: 1, purpose: "a step")) == 15)
+  }
+}
+
+/// What a benchmark does to the device between its runs.
+struct TimingTests {
+  /// A queue that keeps times makes each launch slower: a step that is not broken down has none.
+  @Test func stepsAreTimedWithoutTheDevicesClock() throws {
+    let backend = try OpenCLBackend(try #require(OpenCLDevice.all().first, "no OpenCL device was found"))
+    let benchmark = try StepBenchmark(patch: 32, base: 4, batch: 1, backend: backend)
+    #expect(!backend.keepsTimes)
+    #expect(try benchmark.sample().nodes.reduce(0, +) > 0)
+    #expect(!backend.keepsTimes)
+    let cpu = try StepBenchmark(patch: 32, base: 4, batch: 1, backend: CPUBackend())
+    #expect(try cpu.sample().nodes.reduce(0, +) > 0)
   }
 }
