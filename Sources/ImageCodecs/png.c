@@ -42,6 +42,17 @@ static ic_status check_header(ic_reader *reader, char *message, size_t message_s
   return ic_check_size(width, height, message, message_size);
 }
 
+// A row of 16 bits a sample to one of 8, rounded as png_set_scale_16 does, but for the least: only 0 becomes 0, so that the first labels of a
+// mask are still foreground.
+static void to_eight_bits(png_structp png, png_row_infop row, png_bytep samples) {
+  (void)png;
+  size_t count = (size_t)row->width * row->channels;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t value = (uint32_t)samples[2 * i] << 8 | samples[2 * i + 1], scaled = (value * 255 + 32895) >> 16;
+    samples[i] = (uint8_t)(scaled == 0 && value > 0 ? 1 : scaled);
+  }
+}
+
 static void read_pixels(png_reading *r, ic_reader *reader, int32_t channels, uint8_t *pixels, size_t capacity,
                         ic_info *info) {
   ic_failure *failure = &r->failure;
@@ -68,9 +79,12 @@ static void read_pixels(png_reading *r, ic_reader *reader, int32_t channels, uin
 
   bool colour = (kind & PNG_COLOR_MASK_COLOR) != 0, to_grey = colour && channels == 1;
   png_set_expand(r->png);
-  png_set_scale_16(r->png);
   png_set_strip_alpha(r->png);
   if (!colour && channels == 3) png_set_gray_to_rgb(r->png);
+  if (info->bit_depth == 16) {
+    png_set_read_user_transform_fn(r->png, to_eight_bits);
+    png_set_user_transform_info(r->png, NULL, 8, colour || channels == 3 ? 3 : 1);
+  }
   png_set_interlace_handling(r->png);
   png_read_update_info(r->png, r->info);
 

@@ -12,7 +12,8 @@ public struct Point: Sendable, Hashable {
   }
 }
 
-/// A polygon with holes. No ring crosses or touches itself; rings of one polygon touch at single points at most.
+/// A polygon with holes. No ring crosses or touches itself; rings of one polygon touch at single points at most, and what they enclose is in one
+/// piece (OGC's simple features).
 public struct Polygon: Sendable, Equatable {
   /// Counter-clockwise in a plane with y upwards: its signed area is positive.
   public var exterior: Ring
@@ -37,7 +38,7 @@ func signedArea(_ ring: Ring) -> Double {
 /// ```
 /// horizontal sides   where a row's runs and those of the row above differ (exclusive or)
 /// vertical sides     between two corners of one column: its corners sorted by row, taken in pairs
-/// rings              followed from side to side; cut in two wherever one meets itself
+/// rings              followed from side to side around pixels that share sides; cut in two wherever one meets itself
 /// polygons           rings of positive area, and the holes that lie in each
 /// ```
 struct OutlineTracer {
@@ -53,6 +54,9 @@ struct OutlineTracer {
     let y: Int32
     let side: Int32
     let isEnd: Bool
+    /// Whether the foreground is below its side. Where two pixels meet at this corner alone, the upper one's side goes first, so that each is
+    /// followed to its own vertical side: a ring goes around pixels that share sides.
+    let isLower: Bool
   }
 
   /// - Parameter rows: the object's runs by row, from row `top` on, ascending.
@@ -122,10 +126,12 @@ struct OutlineTracer {
     var corners: [Corner] = []
     corners.reserveCapacity(2 * sides.count)
     for (i, side) in sides.enumerated() {
-      corners.append(Corner(x: side.from, y: side.row, side: Int32(i), isEnd: false))
-      corners.append(Corner(x: side.to, y: side.row, side: Int32(i), isEnd: true))
+      // A side from left to right has foreground below it.
+      let isLower = side.from < side.to
+      corners.append(Corner(x: side.from, y: side.row, side: Int32(i), isEnd: false, isLower: isLower))
+      corners.append(Corner(x: side.to, y: side.row, side: Int32(i), isEnd: true, isLower: isLower))
     }
-    corners.sort { ($0.x, $0.y) < ($1.x, $1.y) }
+    corners.sort { ($0.x, $0.y, $0.isLower ? 1 : 0) < ($1.x, $1.y, $1.isLower ? 1 : 0) }
     // The side that follows each side.
     var next = [Int32](repeating: -1, count: sides.count)
     for i in stride(from: 0, to: corners.count - 1, by: 2) {

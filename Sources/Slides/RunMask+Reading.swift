@@ -13,7 +13,7 @@ extension RunMask {
     if path.lowercased().hasSuffix(".geojson") || path.lowercased().hasSuffix(".json") {
       return try GeoJSON.readMask(path, width: width, height: height)
     }
-    let source = try Slide.open(path)
+    let source = try Slide.open(path, asMask: true)
     let ratioX = Double(source.width) / Double(width), ratioY = Double(source.height) / Double(height)
     guard abs(ratioX / ratioY - 1) < 0.02 else {
       throw SlideError(

@@ -24,7 +24,7 @@ public struct SlideCanvas: Sendable {
     self.readLimit = Double(readLimit)
     width = Self.size(source.width, downsample)
     height = Self.size(source.height, downsample)
-    // Sizes of levels are rounded, so a level of 16.002 serves a canvas of 16.
+    // A level of 16.1 serves a canvas of 16: it is enlarged by less than anyone could see.
     level = source.levels.lastIndex { $0.downsample <= downsample * 1.01 } ?? 0
     ratioX = Self.ratio(downsample, source.levels[level].downsampleX)
     ratioY = Self.ratio(downsample, source.levels[level].downsampleY)
@@ -36,10 +36,9 @@ public struct SlideCanvas: Sendable {
   }
 
   private static func ratio(_ downsample: Double, _ level: Double) -> Double {
-    let ratio = downsample / level
-    // 2967 rows halve to 1483: the level's factor is 2.0007 and means 2.
-    let whole = ratio.rounded()
-    return whole >= 1 && abs(ratio - whole) < 0.01 ? whole : ratio
+    let ratio = downsample / level, whole = ratio.rounded()
+    // Rounding of the division alone: a ratio that is almost whole adds up to many pixels over a slide.
+    return whole >= 1 && abs(ratio - whole) < 1e-9 * whole ? whole : ratio
   }
 
   /// The canvas' pixels of a window in RGB; what lies outside the slide is black.

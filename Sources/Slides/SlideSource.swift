@@ -4,15 +4,22 @@ public import Images
 public struct SlideLevel: Sendable, Equatable {
   public let width: Int
   public let height: Int
-  /// Pixels of level 0 in a pixel of this level, along x and y; 1 for level 0.
+  /// Pixels of level 0 in a pixel of this level, along x and y; 1 for level 0. A whole number where the level's size is level 0's divided by
+  /// one and rounded: 2967 rows halve to 1483, which is a factor of 2 and not of 2.0007.
   public let downsampleX: Double
   public let downsampleY: Double
 
   init(width: Int, height: Int, of full: (width: Int, height: Int)) {
     self.width = width
     self.height = height
-    downsampleX = Double(full.width) / Double(width)
-    downsampleY = Double(full.height) / Double(height)
+    downsampleX = Self.factor(full.width, width)
+    downsampleY = Self.factor(full.height, height)
+  }
+
+  private static func factor(_ full: Int, _ size: Int) -> Double {
+    let factor = Double(full) / Double(size), whole = factor.rounded()
+    let isRounding = abs(Double(full) / whole - Double(size)) < 1 && abs(factor - whole) < 0.02 * whole
+    return isRounding ? whole : factor
   }
 
   public var downsample: Double { (downsampleX * downsampleY).squareRoot() }
@@ -62,13 +69,14 @@ public enum Slide {
   /// by OpenSlide where its library is installed.
   ///
   /// - Throws: `SlideError` that names the file and says what is wrong with it.
-  public static func open(_ path: String) throws(SlideError) -> any SlideSource {
+  /// - Parameter asMask: what a sparse TIFF leaves out is background, in place of white.
+  public static func open(_ path: String, asMask: Bool = false) throws(SlideError) -> any SlideSource {
     let lower = path.lowercased()
     if vendorSuffixes.contains(where: { lower.hasSuffix($0) }) { return try OpenSlideSource(path) }
     switch try FileKind.of(path) {
     case .image: return try ImageSlide(path)
     case .tiff:
-      do throws(SlideError) { return try TIFFSlide(path) } catch {
+      do throws(SlideError) { return try TIFFSlide(path, asMask: asMask) } catch {
         // OpenSlide decodes JPEG 2000 and knows more scanners; where it is missing, the first reason is the useful one.
         guard error.kind == .unsupported, OpenSlideLibrary.shared != nil,
           let slide = try? OpenSlideSource(path)

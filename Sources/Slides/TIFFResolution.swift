@@ -43,7 +43,7 @@ struct TIFFResolution {
     let bytes = Array(text.utf8), pattern = Array((name + "=\"").utf8)
     guard bytes.count > pattern.count else { return nil }
     for start in 0..<bytes.count - pattern.count where bytes[start..<start + pattern.count].elementsEqual(pattern) {
-      // "Unit" must not match "UnitX": an attribute begins after white space.
+      // "SizeX" must not match inside "PhysicalSizeX": an attribute begins after white space.
       guard start == 0 || bytes[start - 1] == 32 || bytes[start - 1] == 10 else { continue }
       let rest = bytes[(start + pattern.count)...].prefix { $0 != 34 }
       return String(decoding: rest, as: UTF8.self)

@@ -15,6 +15,8 @@ public final class TIFFSlide: SlideSource {
 
   private let directories: [tb_directory]
   private let palette: [UInt8]
+  /// Of what a sparse file leaves out: not scanned, white in a picture in colour and background in a mask.
+  private let missingSample: UInt8
   private let pool: TIFFReaderPool
   private let cache: BlockCache
 
@@ -25,14 +27,16 @@ public final class TIFFSlide: SlideSource {
 
   /// Opens a slide and reads the list of its images; no pixels yet.
   ///
+  /// - Parameter asMask: what a sparse file leaves out is background.
   /// - Throws: `.unreadable`, `.unsupported` or `.damaged`.
-  public init(_ path: String, cacheBytes: Int = TIFFSlide.defaultCacheBytes) throws(SlideError) {
+  public init(_ path: String, asMask: Bool = false, cacheBytes: Int = TIFFSlide.defaultCacheBytes) throws(SlideError) {
     self.path = path
     let reader = try TIFFReader(path)
     let base = try reader.describe()
     let description = reader.imageDescription
     channels = base.colour == Int32(TB_RGB) || base.colour == Int32(TB_PALETTE) ? 3 : 1
     palette = base.colour == Int32(TB_PALETTE) ? try reader.palette() : []
+    missingSample = channels == 3 && !asMask ? 255 : 0
     isLossy = base.lossy
     let resolution = TIFFResolution(base, description: description)
     micronsPerPixel = resolution.micronsPerPixel
@@ -123,8 +127,7 @@ public final class TIFFSlide: SlideSource {
     _ reader: TIFFReader, _ directory: tb_directory, _ column: Int, _ row: Int
   ) throws(SlideError) -> [UInt8] {
     let count = Int(directory.block_width) * Int(directory.block_height)
-    // What a sparse file leaves out was not scanned: white in a picture, background in a mask.
-    let missing = [UInt8](repeating: channels == 3 ? 255 : 0, count: count * channels)
+    let missing = [UInt8](repeating: missingSample, count: count * channels)
     if directory.planar {
       var pixels = missing
       for plane in 0..<channels {

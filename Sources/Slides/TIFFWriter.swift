@@ -42,8 +42,8 @@ public final class TIFFWriter {
 
   deinit {
     // Not finished: nothing stays.
-    if let handle {
-      tb_finish(handle)
+    if handle != nil {
+      try? close()
       FileSystem.remove(temporaryPath)
     }
   }
@@ -155,10 +155,18 @@ public final class TIFFWriter {
     current = nil
   }
 
+  private func close() throws(SlideError) {
+    guard let handle else { return }
+    self.handle = nil
+    try check { message, size in tb_finish(handle, message, size) }
+  }
+
   /// Closes the file and puts it in its place.
   public func finish() throws(SlideError) {
-    if let handle { tb_finish(handle) }
-    handle = nil
+    do throws(SlideError) { try close() } catch {
+      FileSystem.remove(temporaryPath)
+      throw error
+    }
     if let problem = FileSystem.rename(temporaryPath, path) {
       FileSystem.remove(temporaryPath)
       throw SlideError(.unwritable, path: path, reason: "it cannot be put in place: \(problem)")

@@ -1,5 +1,8 @@
 // Tiled files whose tiles come compressed already, so that several threads can compress.
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "shared.h"
@@ -73,10 +76,17 @@ bool tb_end(tb_writer *writer, char *message, size_t message_size) {
   return TIFFWriteDirectory(writer->tiff) ? true : fail_with_note(writer, message, message_size);
 }
 
-void tb_finish(tb_writer *writer) {
-  if (!writer) return;
+bool tb_finish(tb_writer *writer, char *message, size_t message_size) {
+  bool fine = TIFFFlush(writer->tiff);
+  if (!fine) fail_with_note(writer, message, message_size);
+  // A network's file system may say only now that there is no room.
+  if (fine && fsync(TIFFFileno(writer->tiff)) != 0 && errno != EINVAL && errno != EROFS) {
+    tb_fail(message, message_size, "it cannot be written: %s", strerror(errno));
+    fine = false;
+  }
   TIFFClose(writer->tiff);
   free(writer);
+  return fine;
 }
 
 size_t tb_deflate_bound(size_t count) { return compressBound(count); }

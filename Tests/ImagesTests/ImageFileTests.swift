@@ -95,6 +95,19 @@ func gradient(_ width: Int, _ height: Int, channels: Int) -> PixelBuffer {
     ]
     #expect(try ImageFile.read(bytes: bytes, channels: 1).bytes == [0, 1, 128, 255])
   }
+
+  /// Only 0 becomes 0: labels 1 and 2 of a mask are foreground. 0, 1, 2, 128, 129, 300, 65535.
+  @Test func theFirstOf16BitLabelsAreForeground() throws {
+    let bytes: [UInt8] = [
+      137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 7, 0, 0, 0, 1, 16, 0, 0, 0, 0, 103, 240, 55, 81, 0,
+      0,
+      0, 23, 73, 68, 65, 84, 120, 156, 99, 96, 96, 96, 96, 100, 96, 98, 104, 96, 104, 100, 212, 249, 255, 31, 0, 9, 182, 3, 48,
+      237,
+      17, 150, 15, 0, 0, 0, 0, 73, 69, 78, 68, 174, 66, 96, 130,
+    ]
+    #expect(try ImageFile.read(bytes: bytes, channels: 1).bytes == [0, 1, 1, 1, 1, 1, 255])
+    #expect(try ImageFile.read(bytes: bytes, channels: 3).bytes == [0, 1, 1, 1, 1, 1, 255].flatMap { [$0, $0, $0] })
+  }
 }
 
 @Suite struct BadImageTests {

@@ -135,6 +135,20 @@ import Testing
     #expect(try RunMask.read(path, width: one.width, height: one.height).bits == bits)
   }
 
+  /// What a sparse file leaves out is white in a picture in colour, and background in a mask.
+  @Test func whatAMaskLeavesOutIsBackground() throws {
+    var image = PixelBuffer(width: 64, height: 32, channels: 3)
+    for y in 8..<16 { for x in 4..<12 { for c in 0..<3 { image[x, y, c] = 200 } } }
+    var page = try TestTIFF.page(image, block: (32, 32), packing: .deflate)
+    page.blocks[1] = []
+    let folder = try TemporaryFolder()
+    let path = folder.path + "/sparse.tiff"
+    try Data(TestTIFF(pages: [page]).bytes()).write(to: URL(fileURLWithPath: path))
+    #expect(try TIFFSlide(path).read(level: 0, x: 40, y: 4, width: 1, height: 1).bytes == [255, 255, 255])
+    let mask = try RunMask.read(path, width: 64, height: 32)
+    #expect(mask.area(x: 0, y: 0, width: 64, height: 32) == 64)
+  }
+
   @Test(arguments: cases)
   func outlinesHaveTheObjectsArea(_ one: (width: Int, height: Int, seed: UInt64)) {
     let bits = Pictures.shapes(width: one.width, height: one.height, seed: one.seed)
@@ -147,6 +161,42 @@ import Testing
         for ring in [polygon.exterior] + polygon.holes { #expect(Set(ring).count == ring.count, "a ring meets itself") }
       }
     }
+  }
+
+  /// Pixels that meet at corners alone are in polygons of their own, whichever of a corner's diagonals they lie on: what a polygon encloses is
+  /// in one piece.
+  @Test(arguments: ["011/101/110", "110/101/011", "0110/1001/1001/0110", "01110/10101/11011/10101/01110", "noise 1", "noise 2"])
+  func polygonsAreInOnePiece(_ picture: String) {
+    var random = RandomSource(state: picture.hasSuffix("1") ? 1 : 2)
+    let rows =
+      picture.hasPrefix("noise")
+      ? (0..<14).map { _ in (0..<14).map { _ in random.below(5) < 3 } }
+      : picture.split(separator: "/").map { $0.map { $0 == "1" } }
+    let (width, height) = (rows[0].count, rows.count)
+    let mask = RunMask(width: width, height: height, bits: rows.flatMap { $0.map { $0 ? 255 : 0 } })
+    var covered = 0
+    for polygon in MaskObjects(mask).outlines(mask).flatMap({ $0 }) {
+      var left: Set<[Int]> = []
+      for y in 0..<height {
+        for x in 0..<width {
+          let centre = Point(x: Double(x) + 0.5, y: Double(y) + 0.5)
+          guard OutlineTracer.contains(polygon.exterior, centre),
+            !polygon.holes.contains(where: { OutlineTracer.contains($0, centre) })
+          else { continue }
+          #expect(rows[y][x])
+          left.insert([x, y])
+        }
+      }
+      #expect(Double(left.count) == polygon.area)
+      covered += left.count
+      var next = left.first.map { [$0] } ?? []
+      while let at = next.popLast() {
+        guard left.remove(at) != nil else { continue }
+        next += [[at[0] - 1, at[1]], [at[0] + 1, at[1]], [at[0], at[1] - 1], [at[0], at[1] + 1]].filter { left.contains($0) }
+      }
+      #expect(left.isEmpty, "\(left.count) pixels lie apart")
+    }
+    #expect(covered == rows.reduce(0) { $0 + $1.filter(\.self).count })
   }
 
   @Test func simplifiedOutlinesStayValidAndNear() {

@@ -177,6 +177,32 @@ import Testing
     #expect(try canvas.read(x: 0, y: 0, width: 30, height: 20) == image.resized(width: 30, height: 20, filter: .bilinear))
   }
 
+  /// Image and mask stay together to the far corner, also where the scale is almost that of a level: one of 1.008 is not 1.
+  @Test(arguments: [(1.008, 1), (0.992, 1), (2.015, 2), (1.985, 2), (4.03, 3), (3.97, 3), (2, 2), (4, 3)])
+  func aPixelShowsItsPlaceAtAlmostWholeScales(_ downsample: Double, _ levels: Int) throws {
+    // Brightness tells the column: 0 to 250 over 2001 pixels.
+    var image = PixelBuffer(width: 2001, height: 16, channels: 3)
+    for y in 0..<16 { for x in 0..<2001 { for c in 0..<3 { image[x, y, c] = UInt8(x / 8) } } }
+    let canvas = SlideCanvas(try slide(image, levels: levels), downsample: downsample)
+    #expect(canvas.level == levels - 1)
+    let row = try canvas.read(x: 0, y: 1, width: canvas.width, height: 1)
+    for x in 8..<canvas.width - 8 {
+      let expected = ((Double(x) + 0.5) * downsample - 4) / 8
+      #expect(abs(Double(row[x, 0, 0]) - expected) < 1.5, "column \(x) shows \(row[x, 0, 0]) in place of \(expected)")
+    }
+  }
+
+  /// Sizes that were rounded are still those of whole factors; others are what they are.
+  @Test func factorsOfLevelsAreWholeWhereSizesWereRounded() {
+    let full = (width: 2967, height: 2001)
+    for (width, height, x, y) in [
+      (1483, 1001, 2.0, 2.0), (741, 500, 4, 4), (370, 250, 8, 8), (1187, 800, 2967.0 / 1187, 2001.0 / 800),
+    ] {
+      let level = SlideLevel(width: width, height: height, of: full)
+      #expect(level.downsampleX == x && level.downsampleY == y)
+    }
+  }
+
   @Test func theNearestLevelIsRead() throws {
     let source = try slide(Pictures.noise(width: 301, height: 207, channels: 3, seed: 2), levels: 4)
     #expect([1.0, 1.9, 2, 3.5, 4, 100].map { SlideCanvas(source, downsample: $0).level } == [0, 0, 1, 1, 2, 3])

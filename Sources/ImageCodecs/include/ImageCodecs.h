@@ -53,7 +53,7 @@ ic_status ic_read_info(ic_source source, ic_info *info, char *message, size_t me
 
 // Decodes to `channels` (1 or 3) bytes a pixel, rows top to bottom without padding. `capacity` must be at least
 // width * height * channels of the image's own header; IC_ARGUMENT otherwise. Alpha is dropped, a palette looked up,
-// 16 bits scaled to 8, colour made grey with 0.299 R + 0.587 G + 0.114 B.
+// 16 bits scaled to 8 (only 0 becomes 0), colour made grey with 0.299 R + 0.587 G + 0.114 B.
 ic_status ic_decode(ic_source source, int32_t channels, uint8_t *pixels, size_t capacity, ic_info *info, char *message,
                     size_t message_size);
 
