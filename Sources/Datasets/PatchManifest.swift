@@ -185,13 +185,18 @@ final class PatchManifest: Sendable {
   }
 
   /// Notes a patch, on disk too. Its files are written already.
-  func add(_ record: PatchRecord) {
-    state.change { state in
-      state.records[record.slide, default: [:]][record.index] = record
-      let line = Array((record.line + "\n").utf8)
+  ///
+  /// - Throws: `.option` where the disk has no room for it: the patch is then cut again the next time.
+  func add(_ record: PatchRecord) throws(DatasetError) {
+    let line = Array((record.line + "\n").utf8)
+    let reason: String? = state.change { state in
       // One call, so that a line is whole or cut, never mixed with another.
-      _ = line.withUnsafeBytes { Glibc.write(state.descriptor, $0.baseAddress, $0.count) }
+      let written = line.withUnsafeBytes { Glibc.write(state.descriptor, $0.baseAddress, $0.count) }
+      guard written == line.count else { return written < 0 ? String(cString: strerror(errno)) : "no space left" }
+      state.records[record.slide, default: [:]][record.index] = record
+      return nil
     }
+    if let reason { throw .option("\(partPath): it cannot be written: \(reason)") }
   }
 
   /// Writes the whole manifest: all slides sorted by name, positions in order.

@@ -103,7 +103,7 @@ public enum SlidePatching {
     Parallel.forEach(missing.count, threads: options.threads) { i in
       if stopped.isSet || shouldStop() { return stopped.set() }
       do throws(DatasetError) {
-        manifest.add(try job.record(missing[i]))
+        try manifest.add(job.record(missing[i]))
         done.change { count in
           count += 1
           progress(Progress(slide: job.name, done: count, all: all))
@@ -167,8 +167,7 @@ public enum SlidePatching {
     /// A draw of the slide's and the position's own, so that neither order nor threads matter.
     private func keepsNegative(_ index: Int) -> Bool {
       guard options.keptNegatives > 0 else { return false }
-      let hash = name.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-      var random = RandomSource(seed: options.seed, hash, UInt64(index))
+      var random = RandomSource(seed: options.seed, StableHash(name.utf8).value, UInt64(index))
       return random.unit() < options.keptNegatives
     }
 

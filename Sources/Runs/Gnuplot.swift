@@ -19,16 +19,18 @@ package enum Gnuplot {
     guard let program = find("gnuplot") else { throw .missing }
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
-    let input = Pipe()
+    // From a file: a pipe to a program that ended would end this one.
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString).gnuplot")
+    defer { try? FileManager.default.removeItem(at: file) }
     let errors = Pipe()
-    process.standardInput = input
+    process.arguments = [file.path]
+    process.standardInput = FileHandle.nullDevice
     process.standardError = errors
     process.standardOutput = FileHandle.nullDevice
     let text: String
     do {
+      try Data(script.utf8).write(to: file)
       try process.run()
-      try input.fileHandleForWriting.write(contentsOf: Data(script.utf8))
-      try input.fileHandleForWriting.close()
       text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
       process.waitUntilExit()
     } catch {

@@ -1,3 +1,5 @@
+import Randomness
+
 /// Names of runs that carry their hyper-parameters, as the PyTorch project's did:
 /// `ps256_po0_ep20_bs16_lr0p0001_bceW0p8_ds1e-06_posW25`, and behind that whatever else is not as by default.
 public enum RunName {
@@ -9,6 +11,11 @@ public enum RunName {
 
   /// What changes how fast a run is, or where, but not what comes out.
   static let unnamed: Set<String> = ["device", "threads", "cache_mib", "memory_limit"]
+
+  /// Whether two runs that differ in this setting alone have one name: their results are the same.
+  static func leavesOut(_ setting: String, _ configuration: RunConfiguration) -> Bool {
+    unnamed.contains(setting) || (setting == "patch" && configuration.inputScale > 0)
+  }
 
   private static let longest = 200
 
@@ -23,9 +30,9 @@ public enum RunName {
     let usual = try RunConfiguration(main).options.scalars()
     let named = Set(parts.map(\.setting))
     // With an input scale the side comes of the data set, and the scale names the run.
-    let parts = configuration.inputScale > 0 ? parts.filter { $0.setting != "patch" } : parts
+    let parts = parts.filter { !leavesOut($0.setting, configuration) }
     var words = parts.map { $0.letters + text($0.setting == "overlap" ? overlap : own[$0.setting] ?? "") }
-    for setting in RunOptions.names where !named.contains(setting) && !unnamed.contains(setting) {
+    for setting in RunOptions.names where !named.contains(setting) && !leavesOut(setting, configuration) {
       guard let value = own[setting], value != usual[setting] else { continue }
       let word = setting.replacing("_", with: "-")
       words.append(value == "true" ? word : word + text(value))
@@ -33,9 +40,7 @@ public enum RunName {
     let name = words.joined(separator: "_")
     guard name.utf8.count > longest else { return name }
     // Too long for a folder: cut, and told apart by a number.
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    return String(name.prefix(longest - 17)) + "_" + String(hash, radix: 16)
+    return String(name.prefix(longest - 17)) + "_" + StableHash(name.utf8).digits
   }
 
   /// The settings in a name, by their names here; empty for a name of another form.

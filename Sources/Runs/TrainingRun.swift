@@ -2,6 +2,7 @@ public import Datasets
 public import Engine
 import Foundation
 import Host
+import Randomness
 
 /// A training run: epochs over a data set, validation, checkpoints, a log, and exact resumption.
 public final class TrainingRun {
@@ -155,15 +156,13 @@ public final class TrainingRun {
     return "the run goes on with the tiles that it began with (\(tiles.fingerprint)), not with the device's (\(own.fingerprint))"
   }
 
-  /// FNV-1a of the patches' names in their order.
+  /// Of the patches' names in their order.
   private static func digest(_ pairs: [PatchPair]) -> String {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    var hash = StableHash([])
     for pair in pairs {
-      for byte in "\(pair.group)/\(pair.caseName)/\(pair.prefix)_\(pair.index)_\(pair.x)_\(pair.y)\n".utf8 {
-        hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-      }
+      hash.combine("\(pair.group)/\(pair.caseName)/\(pair.prefix)_\(pair.index)_\(pair.x)_\(pair.y)\n".utf8)
     }
-    return String(hash, radix: 16)
+    return hash.digits
   }
 
   private static let decisionsName = "validation_decisions"

@@ -109,13 +109,24 @@ import Testing
     // The final bias alone has one size at every width.
     #expect(widened.whole == 1 && widened.left.isEmpty && widened.widened == large.layout.entries.count - 1)
     let (a, b) = (try tensor(small, name), try tensor(large, name))
+    // Its input is the upsampled map's channels, then the skip connection's: 4 and 8, here 8 and 16.
     for o in 0..<b.dimensions[0] {
       for i in 0..<b.dimensions[1] {
+        let column = i < 8 ? (i < 4 ? i : nil) : (i - 8 < 8 ? 4 + i - 8 : nil)
         for tap in 0..<9 {
           let at = (o * b.dimensions[1] + i) * 9 + tap
-          let taken = o < a.dimensions[0] && i < a.dimensions[1]
-          #expect(b.values[at] == (taken ? a.values[(o * a.dimensions[1] + i) * 9 + tap] : before[at]))
+          let taken = column.flatMap { o < a.dimensions[0] ? a.values[(o * a.dimensions[1] + $0) * 9 + tap] : nil }
+          #expect(b.values[at] == taken ?? before[at])
         }
+      }
+    }
+    // That of the first upsampling is the bottleneck's branches: 10, 10 and 12 channels, here 21, 21 and 22.
+    let (c, d) = (try tensor(small, "up4.weight"), try tensor(large, "up4.weight"))
+    let (narrow, wide) = (c.dimensions[1] * 4, d.dimensions[1] * 4)
+    for (from, to, count) in [(0, 0, 10), (10, 21, 10), (20, 42, 12)] {
+      for row in 0..<count {
+        #expect(
+          c.values[(from + row) * narrow..<(from + row + 1) * narrow] == d.values[(to + row) * wide..<(to + row) * wide + narrow])
       }
     }
     try Checkpoint.saveModel(large.state, model: large.model, stepsTaken: 0, metadata: [:], to: path)

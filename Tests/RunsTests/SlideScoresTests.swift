@@ -3,7 +3,7 @@ import Slides
 import Testing
 
 @Suite struct SlideScoresTests {
-  /// Rows of text: anything but a space is foreground.
+  /// Rows of text: anything but a dot is foreground.
   private func mask(_ rows: String...) -> RunMask {
     let width = rows[0].count
     var mask = RunMask(width: width, height: rows.count)

@@ -49,6 +49,23 @@ import Testing
     #expect(both.jobs.count == 6)
   }
 
+  /// Every whole number, and every step, is as likely as another, the ends too.
+  @Test func drawsOfStepsAreEven() throws {
+    for (range, count) in [("{min: 1, max: 4}", 4), ("{min: 2, max: 8, step: 2}", 4)] {
+      let plan = try plan(
+        "grid: {bottleneck: [split]}\nrandom:\n  batch: \(range)\n  seed: {min: 0, max: 100000000}\ncount: 2000\nseed: 3")
+      let drawn = Dictionary(grouping: plan.jobs, by: \.configuration.batch).mapValues(\.count)
+      #expect(drawn.count == count && drawn.values.allSatisfy { abs($0 - 500) < 100 }, "\(drawn)")
+    }
+  }
+
+  /// Values that a folder's name cannot tell apart are runs of their own; what changes no result is not.
+  @Test func namesThatMeetAreToldApart() throws {
+    let plan = try plan("grid:\n  start_from: [m/a_b.safetensors, m/a-b.safetensors, m/a/b.safetensors]\n  threads: [1, 2]")
+    #expect(Set(plan.jobs.map(\.configuration.startFrom)).count == 3)
+    #expect(plan.jobs.count == 3 && Set(plan.jobs.map(\.name)).count == 3)
+  }
+
   /// The side that a scale makes of the patches is not known yet: the scale names the run, beside runs of a fixed side.
   @Test func aSweepVariesTheInputScale() throws {
     let plan = try plan("base: {patch: 128, base: 4}\ngrid:\n  input_scale: [0, 0.25, 0.5]\n")

@@ -133,7 +133,6 @@ import Testing
     }
   }
 
-  /// Seven patches in batches of three are parts of 2, 1, 2, 1 and 1, within less memory than they would take.
   /// Tuned between the parts of a run, or between its device's: the run keeps the tiles that it began with.
   @Test func resumingKeepsTheTilesThatTheRunBeganWith() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -171,6 +170,7 @@ import Testing
     #expect(forced.tilesNote?.contains("not to the same bytes") == true)
   }
 
+  /// Seven patches in batches of three are parts of 2, 1, 2, 1 and 1, within less memory than they would take.
   @Test func resumingIsExactWithMicroBatchesAndALimit() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let data = try dataset()

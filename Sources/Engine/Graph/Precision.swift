@@ -23,9 +23,9 @@ public enum Precision: String, CaseIterable, Sendable {
   }
 }
 
-/// The door to a device's matrix units, and whose they are; emulated ones are slow, for verification on any device.
+/// Which matrix units a device has, and by which instructions kernels reach them; emulated ones are slow, for verification on any device.
 public enum MatrixUnits: Int, CaseIterable, Sendable {
-  /// No door, or none that is used: other kernels.
+  /// None, or none that is used: other kernels.
   case none = 0
   /// NVIDIA's `mma.sync`, after a probe found it to work.
   case nvidia = 1

@@ -11,7 +11,15 @@ public struct StateLayout: Sendable, Equatable {
     public let slab: Slab
     /// In elements, from the slab's start.
     public let offset: Int
+    /// What its input channels are, of a convolution's weight.
+    let inputs: Inputs?
     public var count: Int { dimensions.reduce(1, *) }
+  }
+
+  /// Channels of the tensors that a weight's input was concatenated from, in order, and which of its dimensions they are.
+  struct Inputs: Sendable, Equatable {
+    let dimension: Int
+    let parts: [Int]
   }
 
   public private(set) var entries: [Entry] = []
@@ -25,10 +33,14 @@ public struct StateLayout: Sendable, Equatable {
 
   /// Reserves a region for tensors stacked in order, and returns its offset in elements.
   public mutating func reserve(_ tensors: [(name: String, dimensions: [Int])], in slab: Slab) -> Int {
+    reserve(tensors, inputs: nil, in: slab)
+  }
+
+  mutating func reserve(_ tensors: [(name: String, dimensions: [Int])], inputs: Inputs?, in slab: Slab) -> Int {
     var offset = slab == .running ? runningCount : parameterCount
     let start = offset
     for tensor in tensors {
-      let entry = Entry(name: tensor.name, dimensions: tensor.dimensions, slab: slab, offset: offset)
+      let entry = Entry(name: tensor.name, dimensions: tensor.dimensions, slab: slab, offset: offset, inputs: inputs)
       entries.append(entry)
       offset += entry.count
     }

@@ -1,3 +1,5 @@
+import Randomness
+
 /// A size that a convolution's kernels are compiled or launched with, and that `glomseg tune` may change. None of them
 /// changes what is computed; some change the order of its sums.
 public enum TileSize: String, CaseIterable, Sendable {
@@ -196,7 +198,7 @@ public struct TileTable: Sendable, Equatable, LosslessStringConvertible {
     ]
   }
 
-  /// Another class's table where these are all its sizes, each one of the candidates; nil otherwise.
+  /// The class's table with these sizes; nil unless they are exactly its sizes, each one of its candidates.
   public init?(_ deviceClass: DeviceClass, sizes: [String: Int]) {
     self.init(deviceClass)
     guard sizes.count == values.count else { return nil }

@@ -13,6 +13,8 @@ public struct ModelBuilder: Sendable {
   /// How activations are normalised.
   var norm = Normalization.batch
   private var path: [String] = []
+  /// Channels of each branch, of values that several stand side by side in.
+  private var branches: [ValueID: [Int]] = [:]
 
   /// The distribution of a region's starting values.
   public struct Initializer: Sendable {
@@ -33,6 +35,11 @@ public struct ModelBuilder: Sendable {
     self.momentum = momentum
   }
 
+  /// What `sources` are concatenated from, as a weight's dimension.
+  private func inputs(_ sources: [ValueID], dimension: Int) -> StateLayout.Inputs {
+    StateLayout.Inputs(dimension: dimension, parts: sources.flatMap { branches[$0] ?? [graph.shape($0).c] })
+  }
+
   /// Runs `body` with a name added to the parameters' path.
   public mutating func scope<Result>(
     _ name: String, _ body: (inout ModelBuilder) throws(EngineError) -> Result
@@ -44,10 +51,11 @@ public struct ModelBuilder: Sendable {
 
   /// A parameter or running statistic: tensors stacked over their first dimension, as one value of `shape`.
   private mutating func state(
-    _ tensors: [(name: String, dimensions: [Int])], _ shape: Shape, in slab: Slab, _ distribution: Initializer.Distribution
+    _ tensors: [(name: String, dimensions: [Int])], _ shape: Shape, inputs: StateLayout.Inputs? = nil, in slab: Slab,
+    _ distribution: Initializer.Distribution
   ) -> ValueID {
     let named = tensors.map { (name: (path + [$0.name]).joined(separator: "."), dimensions: $0.dimensions) }
-    let offset = layout.reserve(named, in: slab)
+    let offset = layout.reserve(named, inputs: inputs, in: slab)
     initializers.append(Initializer(slab: slab, offset: offset, count: shape.count, distribution: distribution))
     return graph.source(
       named[0].name, shape, .persistent(slab, offset: offset), needsGradient: training && slab == .parameters)
@@ -64,7 +72,7 @@ public struct ModelBuilder: Sendable {
     let k = shape.kernel
     let weight = state(
       zip(names, shape.branches).map { (name: $0 + ".weight", dimensions: [$1.channels, inputs, k, k]) },
-      Shape(shape.outChannels, inputs, k, k), in: .parameters, .uniform(bound: bound))
+      Shape(shape.outChannels, inputs, k, k), inputs: self.inputs(sources, dimension: 1), in: .parameters, .uniform(bound: bound))
     let bias = state(
       zip(names, shape.branches).map { (name: $0 + ".bias", dimensions: [$1.channels]) }, .vector(shape.outChannels),
       in: .parameters, .uniform(bound: bound))
@@ -80,8 +88,8 @@ public struct ModelBuilder: Sendable {
     let inputs = graph.shape(x).c
     let bound = 1 / Double(channels * 4).squareRoot()
     let weight = state(
-      [(name: name + ".weight", dimensions: [inputs, channels, 2, 2])], Shape(inputs, channels, 2, 2), in: .parameters,
-      .uniform(bound: bound))
+      [(name: name + ".weight", dimensions: [inputs, channels, 2, 2])], Shape(inputs, channels, 2, 2),
+      inputs: self.inputs([x], dimension: 0), in: .parameters, .uniform(bound: bound))
     let bias = state(
       [(name: name + ".bias", dimensions: [channels])], .vector(channels), in: .parameters, .uniform(bound: bound))
     return try graph.apply(
@@ -100,14 +108,18 @@ public struct ModelBuilder: Sendable {
     let gamma = state(tensors("weight"), .vector(count), in: .parameters, .constant(1))
     let beta = state(tensors("bias"), .vector(count), in: .parameters, .constant(0))
     let label = (path + [names.map(\.name).joined(separator: "+")]).joined(separator: ".")
+    let result: ValueID
     if norm == .group {
       let size = names.map(\.channels).reduce(Normalization.mostChannelsPerGroup, greatestCommonDivisor)
-      return try graph.apply(GroupNorm(channelsPerGroup: size, relu: true), [z, gamma, beta], named: label)[0]
+      result = try graph.apply(GroupNorm(channelsPerGroup: size, relu: true), [z, gamma, beta], named: label)[0]
+    } else {
+      let mean = state(tensors("running_mean"), .vector(count), in: .running, .constant(0))
+      let variance = state(tensors("running_var"), .vector(count), in: .running, .constant(1))
+      result = try graph.batchNorm(
+        z, gamma: gamma, beta: beta, runningMean: mean, runningVariance: variance, relu: true, training: training,
+        frozen: norm == .batchFrozen, momentum: momentum, named: label)
     }
-    let mean = state(tensors("running_mean"), .vector(count), in: .running, .constant(0))
-    let variance = state(tensors("running_var"), .vector(count), in: .running, .constant(1))
-    return try graph.batchNorm(
-      z, gamma: gamma, beta: beta, runningMean: mean, runningVariance: variance, relu: true, training: training,
-      frozen: norm == .batchFrozen, momentum: momentum, named: label)
+    if names.count > 1 { branches[result] = names.map(\.channels) }
+    return result
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Randomness
 
 /// Tables of tiles that `glomseg tune` found, one file of JSON each.
 ///
@@ -65,7 +66,7 @@ public struct TuningStore: Sendable {
   /// The device's name and a hash of the whole key.
   public func path(_ key: Key) -> String {
     let words = [key.device, key.platform, key.driver, key.deviceClass.rawValue, key.arithmetic.rawValue, key.kernels]
-    let digits = String(StableHash(words.joined(separator: "\n").utf8).value, radix: 16)
+    let digits = StableHash(words.joined(separator: "\n").utf8).digits
     let name = key.device.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
     return "\(folder)/\(String(name.prefix(40)))-\(key.deviceClass.rawValue)-\(digits).json"
   }

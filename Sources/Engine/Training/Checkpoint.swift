@@ -67,7 +67,7 @@ public enum Checkpoint {
   public static func open(_ path: String) throws(EngineError) -> (model: VariableUNet, metadata: [String: String]) {
     let file = try read(path)
     if let text = file.metadata["base"], let base = Int(text) {
-      // Files of version 0.1.0's first days name neither: there was one of each.
+      // Early files of version 0.1.0 name neither bottleneck nor norm: there was one of each.
       guard let bottleneck = Bottleneck(rawValue: file.metadata["bottleneck"] ?? Bottleneck.split.rawValue),
         let norm = Normalization(rawValue: file.metadata["norm"] ?? Normalization.batch.rawValue)
       else { throw .file(path: path, problem: "has a bottleneck or norm that this version does not know") }

@@ -2,6 +2,7 @@ public import Datasets
 import Slides
 import Engine
 import Foundation
+import Randomness
 
 /// A model over many slides, into one folder, which several processes may share.
 public struct SegmentationRun {
@@ -25,7 +26,7 @@ public struct SegmentationRun {
     self.overwrites = overwrites
   }
 
-  /// Segments slides one after another; one that fails doesn't keep the others.
+  /// Segments slides one after another; one that fails does not stop the others.
   ///
   /// - Parameters:
   ///   - progress: the slide's name, windows done and in all.
@@ -148,9 +149,5 @@ public func fileDigest(_ path: String) throws(RunError) -> String {
   guard let data = FileManager.default.contents(atPath: path) else {
     throw .file(path: path, problem: "cannot be read")
   }
-  var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-  data.withUnsafeBytes { bytes in
-    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-  }
-  return String(hash, radix: 16)
+  return data.withUnsafeBytes { StableHash($0).digits }
 }

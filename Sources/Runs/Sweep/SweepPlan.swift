@@ -93,7 +93,7 @@ public struct SweepPlan: Sendable {
     guard !varied.isEmpty else { throw bad("grid", "nothing is varied: give 'grid' or 'random'") }
 
     var jobs: [Job] = []
-    var names: Set<String> = []
+    var known: [String: [String: String]] = [:]
     for point in grid.flatMap({ start in draws.map { start + $0 } }) {
       let (options, own) = try Self.options(point, path: path)
       let overlap = own ?? overlap
@@ -102,11 +102,16 @@ public struct SweepPlan: Sendable {
         let values = point.map { "\($0.name) \($0.value.settingText)" }.joined(separator: ", ")
         throw .setting(name: path, problem: "the run with \(values) cannot be: \(error)")
       }
-      let name = try RunName.of(configuration, overlap: overlap)
-      // Draws of few values may meet, and so may settings of which one overrules the other.
-      guard names.insert(name).inserted else { continue }
-      var folder = data
       let values = try configuration.options.scalars().merging(["overlap": overlap]) { $1 }
+      var name = try RunName.of(configuration, overlap: overlap)
+      let named = values.filter { !RunName.leavesOut($0.key, configuration) }
+      if let other = known[name], other != named {
+        // Of two paths a name may be the same: it has letters, digits and hyphens alone.
+        name += "_" + StableHash(named.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined().utf8).digits
+      }
+      // Draws of few values may meet, and so may settings of which one overrules the other.
+      guard known.updateValue(named, forKey: name) == nil else { continue }
+      var folder = data
       for (key, value) in values { folder = folder.replacing("{\(key)}", with: value) }
       if folder.contains("{") { throw bad("data", "\(folder): there is no setting of the name in braces") }
       jobs.append(Job(name: name, configuration: configuration, data: folder, overlap: overlap))
@@ -150,12 +155,13 @@ public struct SweepPlan: Sendable {
     }
     let isLog = range["log"]?.bool ?? false
     if isLog, low <= 0 { throw bad("should have a min above 0 to be drawn by magnitude") }
+    let isWhole = range["min"]?.int != nil && range["max"]?.int != nil
     var value = isLog ? exp(source.uniform(log(low), log(high))) : source.uniform(low, high)
-    if let step = range["step"]?.float, step > 0 {
-      // The last step may lie beyond the range's end.
-      value = low + min(((value - low) / step).rounded(), ((high - low) / step + 1e-9).rounded(.down)) * step
-    } else if range["min"]?.int != nil, range["max"]?.int != nil {
-      value = value.rounded()
+    if let step = range["step"]?.float ?? (isWhole ? 1 : nil), step > 0 {
+      // The last step may lie beyond the range's end. Every step is as likely as another, but by magnitude.
+      let last = ((high - low) / step + 1e-9).rounded(.down)
+      guard last < 1e9 else { throw bad("has more than a thousand million steps") }
+      value = low + (isLog ? min(((value - low) / step).rounded(), last) : Double(source.below(Int(last) + 1))) * step
     } else {
       // Four digits tell runs apart, and their names stay short.
       let unit = pow(10, floor(log10(abs(value))) - 3)

@@ -1,4 +1,5 @@
 import Glibc
+import Randomness
 
 /// Compiled programs on disk, so that the next start need not compile them.
 ///
@@ -25,7 +26,7 @@ package struct KernelStore: Sendable {
   private static let magic = Array("glomseg kernel 1".utf8)
 
   private func path(_ key: [UInt8]) -> String {
-    let digits = String(StableHash(key).value, radix: 16)
+    let digits = StableHash(key).digits
     return folder + "/" + String(repeating: "0", count: 16 - digits.count) + digits
   }
 

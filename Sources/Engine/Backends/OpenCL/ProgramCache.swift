@@ -1,5 +1,6 @@
 internal import CLBridge
 internal import Kernels
+import Randomness
 
 /// Builds programs from the embedded kernels, each (file, macros) once, or takes them as an earlier process built them.
 package final class ProgramCache {
@@ -75,7 +76,7 @@ package final class ProgramCache {
     let file: String
     /// What an error names, and what options follow from.
     let macros: String
-    /// Of its text in `programs`.
+    /// Key of the compiled program in `programs`.
     let key: String
     /// The launch's kernel there.
     let function: String
