@@ -15,8 +15,8 @@ struct TuneCommand: ParsableCommand {
       every later command takes it. It is never needed; GLOMSEG_TUNING=off ignores it. A run that is resumed keeps the tiles that it \
       began with.
 
-      Numbers are ratios: seconds of the best so far, of those with the value. Above 1 it is faster. Without a size: \
-      512 x 512, base 64, batch 1. \
+      Numbers are ratios: seconds of the best so far divided by those with the value. Above 1 the value is faster. Without a size: \
+      512 x 512, base 64, batch 1. Ctrl-C ends the search and keeps what was found. \
       Example: glomseg tune --patch 2048 --base 64
       """)
 
@@ -57,14 +57,21 @@ struct TuneCommand: ParsableCommand {
     output.say(
       "\(backend.name), kernels for \(backend.traits.deviceClass.rawValue), \(backend.traits.arithmetic): convolutions of base \(size.base), "
         + "\(tuner.batch) x \(tuner.patch) x \(tuner.patch)")
+    // Interrupted it keeps what it found.
+    Interrupt.install()
     var choices: [TunedSize] = []
-    let result = try tuner.run { choice in
+    let result = try tuner.run(shouldStop: { Interrupt.isRequested }) { choice in
       choices.append(TunedSize(choice))
       output.say("  \(choice.description)")
       flushOutput()
     }
     let took = monotonicSeconds() - start
-    if !result.isComplete { output.say("the time was up before every size had its turn; --seconds gives more") }
+    if !result.isComplete {
+      output.say(
+        Interrupt.isRequested
+          ? "interrupted: this is what was found by then" : "the time was up before every size had its turn; --seconds gives more"
+      )
+    }
     var found: [String: String] = [
       "date": Date().ISO8601Format(), "size": "base \(size.base), \(tuner.batch) x \(tuner.patch) x \(tuner.patch)",
     ]

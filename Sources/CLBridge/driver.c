@@ -1,4 +1,5 @@
 // A driver's library asked by itself: the loader drops one that cannot be loaded or has no platform, and says nothing.
+#define _GNU_SOURCE // dladdr
 #include "CLBridge.h"
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -25,4 +26,14 @@ cl_int clb_driver_platforms(const char *library, cl_uint capacity, cl_platform_i
   cl_int status = list(capacity, platforms, &found);
   if (status == CL_SUCCESS) *count = found < capacity ? found : capacity;
   return status;
+}
+
+char *clb_library_path(const char *library, const char *function) {
+  void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+  if (handle == NULL) return NULL;
+  Dl_info info = {0};
+  void *symbol = dlsym(handle, function);
+  char *path = symbol != NULL && dladdr(symbol, &info) != 0 && info.dli_fname != NULL ? strdup(info.dli_fname) : NULL;
+  dlclose(handle);
+  return path;
 }

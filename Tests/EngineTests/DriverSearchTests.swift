@@ -28,6 +28,12 @@ import Testing
       try write("", folder + "/libnvidia-opencl.test")
       let found = DriverSearch.Addition(library: folder + "/libnvidia-opencl.test", reason: "found without an .icd file")
       #expect(search(folder).additions == [found])
+      // Copied without the link that an installation makes.
+      try FileManager.default.removeItem(atPath: folder + "/libnvidia-opencl.test")
+      try write("", folder + "/libnvidia-opencl.so.580.1")
+      #expect(search(folder).additions.map(\.library) == [folder + "/libnvidia-opencl.so.580.1"])
+      try FileManager.default.removeItem(atPath: folder + "/libnvidia-opencl.so.580.1")
+      try write("", folder + "/libnvidia-opencl.test")
       try write("libpocl.so\n", folder + "/vendors/pocl.icd")
       #expect(search(folder).additions == [found], "another driver's file does not hide it")
       #expect(search(folder, ["OCL_ICD_VENDORS": folder + "/vendors"]).additions.isEmpty, "the user has chosen")

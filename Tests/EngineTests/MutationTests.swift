@@ -17,6 +17,8 @@ import Testing
     for opCase in cases {
       tried += 1
       let result = CaseRunner.run(opCase, on: backend)
+      // A compiler that refuses the fault says nothing of the cases.
+      try #require(!result.didNotBuild, "\(result.problems.first ?? "")")
       guard !result.passed else { continue }
       let why = result.problems.first ?? result.worst?.description ?? "nothing compared"
       print("caught '\(mutation)' by case \(tried), \(opCase): \(why.prefix(200))")

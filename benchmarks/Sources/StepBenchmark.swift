@@ -5,6 +5,9 @@ import Randomness
 public final class StepBenchmark {
   public let model: VariableUNet
   public let batch: Int
+  /// How activations and gradients are stored.
+  public let activations: ActivationStorage
+  public let gradients: GradientStorage
   public let plan: Plan
   /// Seconds from nothing to a loaded plan: planning, allocation, programs.
   public let loadSeconds: Double
@@ -29,6 +32,7 @@ public final class StepBenchmark {
   ) throws(EngineError) {
     let model = VariableUNet(base: base ?? VariableUNet.base(forPatch: patch))
     self.model = model
+    (self.activations, self.gradients) = (activations, gradients)
     self.batch = batch
     usesProcessMemory = (backend as? OpenCLBackend).map { $0.device.kind == .cpu } ?? true
     var random = RandomSource(state: 7)

@@ -16,7 +16,7 @@ public final class Tuner {
     public let size: TileSize
     public let before: Int
     public let value: Int
-    /// Seconds of the best so far, of those with the value: above 1 the value is faster. Nil where it did not run.
+    /// Seconds of the best so far divided by those with this value: above 1 this value is faster. Nil where it did not run.
     public let ratio: Double?
     public let outcome: Outcome
   }
@@ -24,7 +24,7 @@ public final class Tuner {
   /// What was found.
   public struct Result: Sendable {
     public let tiles: TileTable
-    /// Seconds with the class's tiles, of those with these, by family, from a last comparison in turn.
+    /// Seconds with the class's tiles divided by those with these, by family, from a last comparison in turn.
     public let ratios: [TileSize.Family: Double]
     /// Whether every candidate had its turn.
     public let isComplete: Bool
@@ -53,7 +53,7 @@ public final class Tuner {
   private let deadline: Double
   private let numbers: [Float]
   /// Of one run of every probe, by the clock.
-  private var passSeconds = 0.0
+  private let passSeconds: Double
   /// The size whose convolutions are timed: the one asked for, or as much of it as the time allows.
   public let patch: Int
   public let batch: Int
@@ -175,25 +175,25 @@ public final class Tuner {
     return probes.filter { $0.family == family }.map { $0.launches(device) }
   }
 
-  /// Has what each candidate beside `tiles` would launch compiled: most of a search's time where a compiler is slow.
-  private func compileAhead(_ family: TileSize.Family, _ tiles: TileTable) throws(EngineError) {
+  /// Has what each value of a size beside `tiles` would launch compiled: most of a search's time where a compiler is slow.
+  private func compileAhead(_ size: TileSize, _ tiles: TileTable) throws(EngineError) {
     var launches: [Launch] = []
-    for size in TileSize.allCases where size.family == family && tiles[ifPresent: size] != nil {
-      for value in size.candidates(tiles.deviceClass) {
-        var candidate = tiles
-        candidate[size] = value
-        var device = backend.traits
-        device.chosenTiles = candidate
-        for probe in probes where probe.family == family {
-          for node in probe.node.graph.nodes { launches += node.operation.launches(probe.node.graph.io(node), device) }
-        }
+    for value in size.candidates(tiles.deviceClass) {
+      var candidate = tiles
+      candidate[size] = value
+      var device = backend.traits
+      device.chosenTiles = candidate
+      for probe in probes where probe.family == size.family {
+        for node in probe.node.graph.nodes { launches += node.operation.launches(probe.node.graph.io(node), device) }
       }
     }
     try backend.compileAhead(launches)
   }
 
   /// Searches until the time is up, and compares what was found with the class's tiles once more.
-  public func run(report: (Choice) -> Void) throws(EngineError) -> Result {
+  ///
+  /// - Parameter shouldStop: asked before each candidate; true ends the search with what was found by then.
+  public func run(shouldStop: () -> Bool = { false }, report: (Choice) -> Void) throws(EngineError) -> Result {
     defer { backend.use(nil) }
     // The last comparison: five rounds of two, loading, and the comparison of results.
     let reserve = passSeconds * 16 + 0.3
@@ -202,7 +202,7 @@ public final class Tuner {
     for family in TileSize.Family.allCases {
       // The first family leaves half to the second.
       let end = family == .convolution ? (monotonicSeconds() + deadline - reserve) / 2 : deadline - reserve
-      isComplete = try search(family, &best, until: end, report) && isComplete
+      isComplete = try search(family, &best, until: end, shouldStop, report) && isComplete
     }
     var ratios: [TileSize.Family: Double] = [:]
     for family in TileSize.Family.allCases {
@@ -228,9 +228,8 @@ public final class Tuner {
 
   /// - Returns: whether every candidate had its turn.
   private func search(
-    _ family: TileSize.Family, _ best: inout TileTable, until end: Double, _ report: (Choice) -> Void
+    _ family: TileSize.Family, _ best: inout TileTable, until end: Double, _ shouldStop: () -> Bool, _ report: (Choice) -> Void
   ) throws(EngineError) -> Bool {
-    try compileAhead(family, best)
     var current = try load(family, best)
     let reference = current
     _ = try Self.pass(current)
@@ -238,10 +237,12 @@ public final class Tuner {
     var tried = 0.0
     for size in TileSize.searched where size.family == family {
       guard let before = best[ifPresent: size] else { continue }
+      if shouldStop() || monotonicSeconds() > end { return false }
+      try compileAhead(size, best)
       for value in size.candidates(best.deviceClass) where value != before {
         let now = monotonicSeconds()
         // As long as one took so far.
-        if now + (now - first) / max(1, tried) > end { return false }
+        if shouldStop() || now + (now - first) / max(1, tried) > end { return false }
         var tiles = best
         tiles[size] = value
         guard launches(family, tiles) != launches(family, best) else { continue }
@@ -272,7 +273,7 @@ public final class Tuner {
     return true
   }
 
-  /// Seconds of `a`, of those of `b`: each probe's best, as often as a step runs it; `a` and `b` in turn.
+  /// Seconds of `a` divided by those of `b`: each probe's best, as often as a step runs it; `a` and `b` in turn.
   private func ratio(_ a: Loaded, _ b: Loaded, rounds: Int) throws(EngineError) -> Double {
     var least = [[Double](repeating: .infinity, count: a.count), [Double](repeating: .infinity, count: b.count)]
     func sum(_ seconds: [Double]) -> Double { zip(seconds, a).reduce(0) { $0 + $1.0 * Double($1.1.probe.occurrences) } }

@@ -55,12 +55,12 @@ struct BenchCompilerCommand: ParsableCommand {
         }
       }
       if left > 0 { output.say("the time was up before \(left) kernels had their turn; --seconds gives more") }
-      let instructions = backend.findInstructions()
-      guard !instructions.isEmpty else { return }
-      output.say("")
-      for finding in instructions { output.say("  \(finding.name): \(finding.outcome.words)") }
-      lines.append(BenchCompiler(instructions, backend))
-      try output.writeGrown(lines)
+      // Each by itself and at once: the next one may take the process with it.
+      try backend.findInstructions { finding in
+        output.say("  \(finding.name): \(finding.outcome.words)")
+        lines.append(BenchCompiler([finding], backend))
+        try output.writeGrown(lines)
+      }
     }
   }
 

@@ -42,26 +42,21 @@ struct BenchMemoryCommand: ParsableCommand {
 
   /// Runs `glomseg bench step` in a process of its own.
   private func measure(_ size: BenchSize.Values, steps: Int) throws -> BenchMemory {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-    process.arguments =
+    let command =
       [
-        "bench", "step", "--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)", "--steps", "\(steps)",
+        URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path, "bench", "step", "--patch", "\(size.patch)",
+        "--base", "\(size.base)", "--batch", "\(size.batch)", "--steps", "\(steps)",
         "--device", device, "--json", "-",
       ] + (inference ? ["--inference"] : [])
-    let (out, errors) = (Pipe(), Pipe())
-    process.standardOutput = out
-    process.standardError = errors
-    try process.run()
-    // What it says on standard error is short: it can't fill its pipe while standard output is read.
-    let text = out.fileHandleForReading.readDataToEndOfFile()
-    let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-      let reason = said.split(separator: "\n").last ?? "it ended with status \(process.terminationStatus)"
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let child = try ChildProcess.run(command, in: folder.path, seconds: .infinity)
+    guard child.end == .exited(0) else {
+      let reason = child.said.split(separator: "\n").last ?? "it did not end well: \(child.end)"
       throw EngineError.request(String(reason.trimmingPrefix("glomseg: ")))
     }
-    var line = try JSONDecoder().decode(BenchMemory.self, from: text)
+    var line = try JSONDecoder().decode(BenchMemory.self, from: Data(child.out.utf8))
     line.benchmark = "memory"
     return line
   }

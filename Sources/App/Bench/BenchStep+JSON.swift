@@ -32,6 +32,9 @@ struct BenchStep: Encodable {
   let microseconds_per_launch: Double?
   let precision: String
   let arithmetic: String
+  /// How they are stored: "fp32", "fp16"; "fp32", "bf16".
+  let activations: String
+  let gradients: String
   /// Of a convolution on this device: ``ConvolutionError``.
   let error: Double
   let operations: [Operation]
@@ -75,6 +78,8 @@ struct BenchStep: Encodable {
     microseconds_per_launch = result.enqueuing?.microsecondsALaunch
     precision = backend.traits.precision.rawValue
     arithmetic = backend.traits.arithmetic.rawValue
+    activations = step.activations.rawValue
+    gradients = step.gradients.rawValue
     self.error = error.worst
     operations = step.operations(sample).map {
       Operation(
@@ -97,22 +102,23 @@ struct BenchAnswer: Encodable {
   let tiles: String?
   let precision: String
   let arithmetic: String
+  let activations: String
+  let gradients: String
 
-  init(
-    seconds: Double, seconds_load: Double, seconds_first: Double, peak_bytes_planned: Int, peak_bytes_measured: Int?,
-    on backend: any Backend
-  ) {
+  init(_ step: StepBenchmark, seconds: Double, seconds_first: Double, on backend: any Backend) {
     let device = BenchDevice(backend)
     self.seconds = seconds
-    self.seconds_load = seconds_load
+    seconds_load = step.loadSeconds
     self.seconds_first = seconds_first
-    self.peak_bytes_planned = peak_bytes_planned
-    self.peak_bytes_measured = NumberOrNull(value: peak_bytes_measured)
+    peak_bytes_planned = step.plannedBytes
+    peak_bytes_measured = NumberOrNull(value: step.measuredBytes)
     self.device = device.device
     driver = device.driver
     tiles = device.tiles
     precision = backend.traits.precision.rawValue
     arithmetic = backend.traits.arithmetic.rawValue
+    activations = step.activations.rawValue
+    gradients = step.gradients.rawValue
   }
 }
 

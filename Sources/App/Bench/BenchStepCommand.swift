@@ -103,9 +103,7 @@ struct BenchStepCommand: ParsableCommand {
     while let line = readLine() {
       guard line == "step" else { continue }
       let answer = BenchAnswer(
-        seconds: try benchmark.step(), seconds_load: benchmark.loadSeconds, seconds_first: first,
-        peak_bytes_planned: benchmark.plannedBytes, peak_bytes_measured: benchmark.measuredBytes,
-        on: backend)
+        benchmark, seconds: try benchmark.step(), seconds_first: first, on: backend)
       try JSONOutput(path: "-").writeLines([answer])
       flushOutput()
     }

@@ -15,15 +15,15 @@ struct NodeReportCommand: ParsableCommand {
       for which no time is left is skipped; time for the checks and the training is kept.
 
       DIR gets report.md to read and report.jsonl, a line for each section, written as each ends: a run that is cut off \
-      leaves what it had.
+      leaves what it had, and --resume goes on with what was cut, failed or skipped, in as much time again.
 
       Example: glomseg node-report -o node --budget 8m
       """)
 
   @Option(name: [.customShort("o"), .long], help: "Folder to write into.") var output: String
-  @Option(help: "Time that it may take, such as 90s, 8m or 1h.") var budget: Budget =
-    Budget(argument: "8m") ?? Budget(seconds: 480)
+  @Option(help: "Time that it may take, such as 90s, 8m or 1h.") var budget = Budget(seconds: 480)
   @Option(help: "auto, gpu, cpu, opencl, opencl:P:D, or part of a device's name.") var device = "auto"
+  @Flag(help: "Go on with the report in DIR: what is done there stays.") var resume = false
 
   /// Seconds, minutes or hours.
   struct Budget: ExpressibleByArgument, CustomStringConvertible {
@@ -49,7 +49,10 @@ struct NodeReportCommand: ParsableCommand {
     Interrupt.install()
     let date = Date().ISO8601Format()
     let files = try ReportFiles(
-      folder: output, heading: "glomseg \(glomsegVersion), begun at \(date), with \(budget) to take and --device \(device).")
+      folder: output,
+      heading:
+        "glomseg \(glomsegVersion), begun at \(date), with \(budget) to take and --device \(device)\(resume ? ", on what an earlier one had not done" : "").",
+      resuming: resume)
     try Self.writePeers(into: output + "/peers")
     Self.keepCaches(in: output)
     let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
@@ -59,8 +62,13 @@ struct NodeReportCommand: ParsableCommand {
       let reason = record.reason.isEmpty ? "" : ": \(record.reason)"
       printError(String(format: "%@: %@, %.1f s", record.name, record.outcome.rawValue, record.seconds) + reason)
     }
-    try runner.add(Machine.record())
+    if !runner.records.contains(where: { $0.name == "machine" }) { try runner.add(Machine.record()) }
+    // A training run that was cut begins anew.
+    if !runner.records.contains(where: { $0.name == "training" }) {
+      try? FileManager.default.removeItem(atPath: output + "/training/run")
+    }
     try runner.run(plan.first)
+    if device == "auto", let problem = Self.missingGPU(runner.records) { throw EngineError.request(problem) }
     let device = chosen(runner.records)
     try runner.run(plan.sections(device: device, kernels: Self.kernels(device, runner.records)))
     var counts: [String] = []
@@ -85,6 +93,17 @@ struct NodeReportCommand: ParsableCommand {
     }
     guard let first = gpus.first?["selector"] as? String else { return auto }
     return gpus.contains { $0["selector"] as? String == auto.map { DeviceSelection.split($0).device } } ? auto : first
+  }
+
+  /// Why nothing is measured where a GPU is there that OpenCL does not have: the time would go to the CPU. Nil where all is well.
+  static func missingGPU(_ records: [SectionRecord]) -> String? {
+    guard records.contains(where: { $0.name == "gpus" && $0.outcome == .done }),
+      let found = records.first(where: { $0.name == "devices" })?.results.first
+    else { return nil }
+    let devices = found["devices"] as? [[String: Any]] ?? []
+    guard !devices.contains(where: { $0["kind"] as? String == OpenCLDevice.Kind.gpu.rawValue }) else { return nil }
+    return "nvidia-smi lists a GPU and OpenCL has none (the section 'devices' of the report says what it found): "
+      + "OCL_ICD_FILENAMES can name the driver's libnvidia-opencl.so.1; --device cpu or opencl measures without it"
   }
 
   /// The class of the device, for its kernels without matrix units.

@@ -9,32 +9,57 @@ import Runs
 struct ReportFiles {
   let folder: String
   private let heading: String
-  private var records: [SectionRecord] = []
+  private(set) var records: [SectionRecord] = []
 
   var lines: String { folder + "/report.jsonl" }
   var page: String { folder + "/report.md" }
 
-  /// - Throws: where the folder cannot be made, or holds a report.
-  init(folder: String, heading: String) throws {
+  /// - Parameter resuming: takes the sections that are done from a report in the folder; the others may be added anew.
+  /// - Throws: where the folder cannot be made, or holds a report and this does not go on with it.
+  init(folder: String, heading: String, resuming: Bool = false) throws {
     self.folder = folder
     self.heading = heading
     do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
       throw EngineError.file(path: folder, problem: "cannot be made: \(systemReason(error))")
     }
-    guard !FileManager.default.fileExists(atPath: lines) else {
-      throw EngineError.file(path: folder, problem: "holds a report already: choose another folder with -o")
+    if FileManager.default.fileExists(atPath: lines) {
+      guard resuming else {
+        throw EngineError.file(
+          path: folder, problem: "holds a report already: choose another folder with -o, or go on with it with --resume")
+      }
+      let text = FileManager.default.contents(atPath: lines) ?? Data()
+      records = Self.done(text)
+      // A line that was cut is ended, so that the next one stands alone.
+      if let last = text.last, last != UInt8(ascii: "\n") { try append([UInt8(ascii: "\n")]) }
     }
     try writePage()
+  }
+
+  /// The sections of a report that came to their end. A line that was cut is none.
+  private static func done(_ lines: Data) -> [SectionRecord] {
+    var found: [SectionRecord] = []
+    for line in lines.split(separator: UInt8(ascii: "\n")) {
+      guard let json = try? JSONSerialization.jsonObject(with: line) as? [String: Any], let record = SectionRecord(json: json),
+        record.outcome == .done
+      else { continue }
+      found.removeAll { $0.name == record.name }
+      found.append(record)
+    }
+    return found
   }
 
   /// Adds a section and writes both files.
   mutating func add(_ record: SectionRecord) throws {
     records.append(record)
     let data = try JSONSerialization.data(withJSONObject: record.json, options: [.sortedKeys, .withoutEscapingSlashes])
+    try append(Array(data + Data("\n".utf8)))
+    try writePage()
+  }
+
+  private func append(_ line: [UInt8]) throws {
     let descriptor = open(lines, O_WRONLY | O_CREAT | O_APPEND, 0o644)
     guard descriptor >= 0 else { throw EngineError.file(path: lines, problem: "cannot be written") }
     defer { close(descriptor) }
-    let line = Array(data + Data("\n".utf8))
     var written = 0
     while written < line.count {
       let count = line[written...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
@@ -42,7 +67,6 @@ struct ReportFiles {
       written += count
     }
     fsync(descriptor)
-    try writePage()
   }
 
   private func writePage() throws {

@@ -26,10 +26,17 @@ struct ReportPlan {
     let sizes = BenchSize.standard
     // Facts that nothing else gives, of a GPU's compiler alone: first, and no longer than they deserve.
     let first = device == "cpu" || kernels == "cpu" ? [] : [compiler(device, "compiler", most: 0.04)]
-    return basis(device) + first + measured(device) + lowerSteps(device, sizes[1])
-      + tuned(device) + torch(device, sizes[1], compiled: false) + torch(device, sizes[0], compiled: false) + training(device)
+    let beside = [Peer(.tf32, "channels_last"), Peer(.fp32, "contiguous")]
+    let more = [Peer(.bf16, "channels_last"), Peer(.bf16, "channels_last", halved: true), Peer(.tf32, "contiguous")]
+    let compiled = [Peer(.tf32, "channels_last"), Peer(.fp32, "contiguous"), Peer(.bf16, "channels_last")]
+    let probe = ReportSection(
+      name: "torch", title: "PyTorch", commands: [["python3", "-c", Self.probe]], most: max(20, share(0.1)), kept: share(0.02))
+    return basis(device) + first + [probe] + measured(device) + torch(device, sizes[1], beside, kept: 0.05) + tuned(device, .tf32)
+      + lowerSteps(device, sizes[1]) + torch(device, sizes[1], more) + torch(device, sizes[0], beside + more)
+      + training(device) + tuned(device, .fp32) + tuned(device, .bf16)
       + memory(device) + [proof(device)] + lowerSteps(device, sizes[0]) + others(device, kernels) + largest(device)
-      + [compiler(device, "compiler-all", most: 0.1)] + operations(device) + sizes.flatMap { torch(device, $0, compiled: true) }
+      + [compiler(device, "compiler-all", most: 0.1)] + operations(device)
+      + sizes.flatMap { torch(device, $0, compiled, "-compiled") }
   }
 
   /// Why a section makes no sense where another came to nothing.
@@ -111,10 +118,10 @@ struct ReportPlan {
   /// Whether the device works at all, in seconds: a slow machine has this if it has nothing else.
   private func basis(_ device: String) -> [ReportSection] {
     [
-      ReportSection(name: "doctor", title: "Doctor", commands: [glomseg("doctor", "--device", device)], most: share(0.15)),
+      ReportSection(name: "doctor", title: "Doctor", commands: [glomseg("doctor", "--device", device)], most: share(0.1)),
       ReportSection(
         name: "check-quick", title: "Quick check: small cases that reach every kernel",
-        commands: [glomseg("check", "--device", device, "--quick", "--json", "-")], most: share(0.2), kept: share(0.15),
+        commands: [glomseg("check", "--device", device, "--quick", "--json", "-")], most: share(0.2), kept: share(0.11),
         tellsPart: 0.8,
         remark: Self.unchecked),
     ]
@@ -162,32 +169,39 @@ struct ReportPlan {
     }
   }
 
-  /// Tiles for this device in place of its class's, which no one measured on it; what comes after takes them.
-  private func tuned(_ device: String) -> [ReportSection] {
-    let size = BenchSize.standard[1]
-    let searches = [Precision.fp32, .tf32, .bf16].map { precision in
-      ReportSection(
-        name: "tune-\(precision.rawValue)", title: "Tiles for this device, \(precision.rawValue)",
-        commands: [
-          glomseg(
-            "tune", "--patch", "\(size.patch)", "--base", "\(size.base)", "--device", device, "--precision", precision.rawValue,
-            "--json", "-")
-        ], most: share(0.05), tellsPart: 0.75,
-        reasonToSkip: { records in
-          device == "cpu"
-            ? "the CPU path has no tiles to tune"
-            : (precision == .fp32 ? nil : Self.noMatrixUnits(records, device)) ?? failed("step-256")(records)
-        })
+  /// Tiles for this device in place of its class's, which no one measured on it, and where some are faster the step with them and PyTorch's
+  /// beside it; what comes after takes them.
+  private func tuned(_ device: String, _ precision: Precision) -> [ReportSection] {
+    let size = BenchSize.standard[1], name = "tune-\(precision.rawValue)"
+    let search = ReportSection(
+      name: name, title: "Tiles for this device, \(precision.rawValue)",
+      commands: [
+        glomseg(
+          "tune", "--patch", "\(size.patch)", "--base", "\(size.base)", "--device", device, "--precision", precision.rawValue,
+          "--json", "-")
+      ], most: share(0.07), tellsPart: 0.75,
+      reasonToSkip: { records in
+        device == "cpu"
+          ? "the CPU path has no tiles to tune"
+          : (precision == .fp32 ? nil : Self.noMatrixUnits(records, device)) ?? failed("step-256")(records)
+      })
+    let isFaster: ([SectionRecord]) -> String? = { records in
+      let found = records.first { $0.name == name }?.results.last
+      guard let ratios = found?["ratios"] as? [String: Any], !ratios.isEmpty else { return "no faster tiles were found" }
+      return failed("step-\(size.patch)")(records)
     }
     let step = ReportSection(
-      name: "step-\(size.patch)-tuned", title: "Training step, \(size.description), with these tiles",
-      commands: [step(size, steps: 20, seconds: share(0.03), device)], most: share(0.1),
-      reasonToSkip: { records in
-        let found = records.first { $0.name == "tune-fp32" }?.results.last
-        guard let ratios = found?["ratios"] as? [String: Any], !ratios.isEmpty else { return "no faster tiles were found" }
-        return failed("step-\(size.patch)")(records)
-      })
-    return searches + [step]
+      name: "step-\(size.patch)-\(precision.rawValue)-tuned",
+      title: "Training step, \(size.description), \(precision.rawValue), with these tiles",
+      commands: [step(size, steps: 20, seconds: share(0.03), device, precision)], most: share(0.1), reasonToSkip: isFaster)
+    let format = precision == .fp32 ? "contiguous" : "channels_last"
+    return [search, step]
+      + torch(device, size, [Peer(precision, format)], "-tuned").map { section in
+        var section = section
+        let reason = section.reasonToSkip
+        section.reasonToSkip = { reason($0) ?? isFaster($0) }
+        return section
+      }
   }
 
   /// Why a larger step than the first cannot be timed in `most` seconds, judged by the first: it takes at least half the seconds
@@ -233,7 +247,7 @@ struct ReportPlan {
     ReportSection(
       name: "check", title: "Check against the reference",
       commands: [glomseg("check", "--device", device, "--fuzz", "40", "--json", "-") + golden], least: min(20, share(0.05)),
-      most: share(0.35), kept: share(0.2), tellsPart: 0.8, remark: Self.unchecked)
+      most: share(0.35), kept: share(0.17), tellsPart: 0.8, remark: Self.unchecked)
   }
 
   private func training(_ device: String) -> [ReportSection] {
@@ -266,7 +280,7 @@ struct ReportPlan {
   private func compiler(_ device: String, _ name: String, most: Double) -> ReportSection {
     ReportSection(
       name: name, title: "The compiler", commands: [glomseg("bench", "compiler", "--device", device, "--json", "-")],
-      most: share(most), tellsPart: 0.7,
+      most: share(most), tellsPart: 0.5,
       reasonToSkip: { _ in device == "cpu" ? "the CPU path compiles no kernels" : nil })
   }
 
@@ -304,28 +318,43 @@ struct ReportPlan {
     return result["problem"] as? String ?? "PyTorch \(result["torch"] ?? "") sees no CUDA device"
   }
 
-  /// Its step in each form that it offers, in turn with glomseg's of the same precision.
-  private func torch(_ device: String, _ size: BenchSize.Values, compiled: Bool) -> [ReportSection] {
-    let probe = ReportSection(
-      name: "torch", title: "PyTorch", commands: [["python3", "-c", Self.probe]], most: max(20, share(0.1)))
-    let kinds: [(Precision, String)] =
-      compiled
-      ? [(.tf32, "channels_last"), (.fp32, "contiguous"), (.bf16, "channels_last")]
-      : [(.tf32, "channels_last"), (.fp32, "contiguous"), (.bf16, "channels_last"), (.tf32, "contiguous")]
+  /// A form of PyTorch's step, and glomseg's beside it.
+  private struct Peer {
+    let precision: Precision
+    let format: String
+    /// Whether glomseg stores activations and gradients in 16 bits, as PyTorch's autocast does.
+    let halved: Bool
+
+    init(_ precision: Precision, _ format: String, halved: Bool = false) {
+      (self.precision, self.format, self.halved) = (precision, format, halved)
+    }
+  }
+
+  /// PyTorch's steps in turn with glomseg's of the same precision.
+  ///
+  /// - Parameters:
+  ///   - form: behind the names: "-compiled" compiles PyTorch's.
+  ///   - kept: part of the budget kept for each.
+  private func torch(
+    _ device: String, _ size: BenchSize.Values, _ peers: [Peer], _ form: String = "", kept: Double = 0
+  ) -> [ReportSection] {
     let sizes = ["--patch", "\(size.patch)", "--base", "\(size.base)", "--batch", "\(size.batch)"]
-    let steps = kinds.map { precision, format in
-      ReportSection(
-        name: "torch-\(size.patch)-\(precision)-\(format)" + (compiled ? "-compiled" : ""),
-        title: "PyTorch in turn with glomseg, \(size.description), \(precision), \(format)" + (compiled ? ", compiled" : ""),
+    let isCompiled = form == "-compiled"
+    return peers.map { peer in
+      let precision = peer.precision.rawValue
+      let storage = peer.halved ? ["--activations", "fp16", "--gradients", "bf16"] : []
+      return ReportSection(
+        name: "torch-\(size.patch)-\(precision)-\(peer.format)" + (peer.halved ? "-halved" : "") + form,
+        title: "PyTorch in turn with glomseg, \(size.description), \(precision), \(peer.format)"
+          + (peer.halved ? ", glomseg storing in 16 bits" : "") + (form.isEmpty ? "" : ", \(form.dropFirst())"),
         commands: [
           ["python3", folder + "/peers/alternate.py", "--pairs", "20", "--seconds", String(format: "%.1f", share(0.02))]
-            + glomseg("bench", "step") + sizes + ["--device", device, "--precision", precision.rawValue, "--"]
+            + glomseg("bench", "step") + sizes + ["--device", device, "--precision", precision] + storage + ["--"]
             + [folder + "/peers/torch_step.py"] + sizes
-            + ["--warmup", "3", "--device", "cuda", "--precision", precision.rawValue, "--memory-format", format]
-            + (compiled ? ["--compile"] : [])
-        ], least: min(25, share(0.05)), most: share(compiled ? 0.15 : 0.08),
+            + ["--warmup", "3", "--device", "cuda", "--precision", precision, "--memory-format", peer.format]
+            + (isCompiled ? ["--compile"] : [])
+        ], least: min(25, share(0.05)), most: share(isCompiled ? 0.15 : 0.08), kept: share(kept),
         reasonToSkip: { Self.peerProblem($0) ?? failed("step-\(size.patch)")($0) })
     }
-    return compiled || size.patch != BenchSize.standard[1].patch ? steps : [probe] + steps
   }
 }

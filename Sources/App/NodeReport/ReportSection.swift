@@ -45,10 +45,25 @@ struct SectionRecord {
   /// A line of `report.jsonl`.
   var json: [String: Any] {
     [
-      "section": name, "outcome": outcome.rawValue, "reason": reason, "seconds": seconds, "commands": commands,
+      "section": name, "title": title, "outcome": outcome.rawValue, "reason": reason, "seconds": seconds, "commands": commands,
       "results": results, "text": text,
     ]
   }
+
+  /// A line of `report.jsonl`; nil for anything else.
+  init?(json: [String: Any]) {
+    guard let name = json["section"] as? String, let outcome = (json["outcome"] as? String).flatMap(Outcome.init) else {
+      return nil
+    }
+    self.init(name: name, title: json["title"] as? String ?? name, outcome: outcome)
+    reason = json["reason"] as? String ?? ""
+    seconds = (json["seconds"] as? NSNumber)?.doubleValue ?? 0
+    commands = json["commands"] as? [String] ?? []
+    text = json["text"] as? String ?? ""
+    results = json["results"] as? [[String: Any]] ?? []
+  }
+
+  init(name: String, title: String, outcome: Outcome) { (self.name, self.title, self.outcome) = (name, title, outcome) }
 
   /// Takes what a command printed: lines that are objects of JSON as results, the rest as text.
   mutating func take(_ child: ChildProcess) {

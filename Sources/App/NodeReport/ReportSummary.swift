@@ -35,12 +35,12 @@ enum ReportSummary {
 
   private static func step(_ object: [String: Any]) -> [String]? {
     guard let seconds = number(object, "seconds_median") else { return nil }
-    let arithmetic = object["arithmetic"] as? String ?? "fp32"
+    let arithmetic = object["arithmetic"] as? String ?? "fp32", stored = storage(object)
     let launches = number(object, "launches").map { count in
       "\(Int(count)) in \(milliseconds(number(object, "seconds_enqueue") ?? 0)) ms"
     }
     return [
-      "glomseg, \(object["device"] ?? "?"), \(arithmetic)", size(object), decimals(seconds),
+      "glomseg, \(object["device"] ?? "?"), \(arithmetic)\(stored)", size(object), decimals(seconds),
       number(object, "error").map { String(format: "%.1e", $0) } ?? "", "", bytes(object, "peak_bytes_planned"), launches ?? "",
     ]
   }
@@ -57,9 +57,17 @@ enum ReportSummary {
       size(object),
       decimals(seconds), "",
       String(format: "%.2f (%.2f to %.2f)", ratio, least, most)
-        + " of \(Int(count)) pairs with \(ours["arithmetic"] ?? "?"), \(decimals(own)) s",
+        + " of \(Int(count)) pairs with \(ours["arithmetic"] ?? "?")\(storage(ours)), \(decimals(own)) s",
       bytes(peer, "peak_device_bytes"), "",
     ]
+  }
+
+  /// What a step stores in 16 bits; empty where nothing.
+  private static func storage(_ object: [String: Any]) -> String {
+    let halved = ["activations", "gradients"].compactMap { name in
+      (object[name] as? String).flatMap { $0 == "fp32" ? nil : "\(name) in \($0)" }
+    }
+    return halved.isEmpty ? "" : ", " + halved.joined(separator: " and ")
   }
 
   private static func bytes(_ object: [String: Any], _ key: String) -> String {

@@ -30,6 +30,9 @@ cl_int clb_program_binary(cl_program _Nonnull program, char *_Nullable *_Nonnull
 /// with clb_free.
 cl_int clb_kernel_argument_name(cl_kernel _Nonnull kernel, cl_uint index, char *_Nullable *_Nonnull out);
 
+/// The file of a library that the dynamic loader knows by name, found by a function of it; NULL where it knows none. Release with clb_free.
+char *_Nullable clb_library_path(const char *_Nonnull library, const char *_Nonnull function);
+
 /// The platforms that a driver's library has, by the entry that loaders use (cl_khr_icd); `count` of them, at most `capacity`. Where the
 /// library cannot be loaded, `*why` is what the dynamic loader says (release with clb_free), and the status CL_INVALID_VALUE; where it is
 /// no driver, CL_INVALID_PLATFORM; where it has none, mostly CL_PLATFORM_NOT_FOUND_KHR (-1001).

@@ -1,6 +1,6 @@
 // VectorMath: the CPU path's loops beside BLAS. Every function works on a range that the caller chose, so that the
-// caller divides work among threads; none allocates, locks or keeps state. Tensors are fp32 NCHW, contiguous. Sums are
-// kept in double. Each function is compiled for several x86-64 levels and chosen at load.
+// caller divides work among threads; none allocates, locks or keeps state. Tensors are NCHW, contiguous, of fp32 where no
+// storage is named. Sums are kept in double. Those with loops over tensors are compiled for several x86-64 levels and chosen at load.
 #ifndef VECTORMATH_H
 #define VECTORMATH_H
 
@@ -60,8 +60,9 @@ void vm_max_pool_row(float *y, const vm_operand *x, int64_t n, int64_t c, int64_
 void vm_max_pool_gradient_rows(float *dx, int dx_stored, const vm_operand *x, const float *dy, int dy_stored, int64_t n, int64_t c,
                                int64_t row, int64_t out_height, int64_t out_width, int accumulate);
 
-/// dx = or += dy where x > 0.
+/// y = max(0, x).
 void vm_relu(float *y, const float *x, int64_t count);
+/// dx = or += dy where x > 0.
 void vm_relu_gradient(float *dx, const float *x, const float *dy, int64_t count, int accumulate);
 
 /// y[i] = value; y[i] += x[i]; sum of x's elements [at, at + count); sum of squares.

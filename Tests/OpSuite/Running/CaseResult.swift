@@ -6,6 +6,8 @@ public struct CaseResult: Sendable, CustomStringConvertible {
   public var tensors: [TensorResult] = []
   /// What else went wrong, one sentence each: an error thrown, a write out of bounds, two runs that differ.
   public var problems: [String] = []
+  /// Whether a kernel did not build, so that nothing was computed.
+  public var didNotBuild = false
   /// Why a large case was not run: the device's memory does not hold it. Neither passed nor failed.
   public var skipReason: String?
   public var elapsedSeconds = 0.0

@@ -20,6 +20,7 @@ public enum CaseRunner {
       result.problems += runs.problems
       compare(runs.values, runs.roundoffs, opCase, inputs, backend.traits.arithmetic, &result)
     } catch {
+      if case .build = error { result.didNotBuild = true }
       if case .memory = error, opCase.tier == .large { result.skipReason = error.description }
       result.problems.append(error.description)
     }

@@ -8,7 +8,7 @@ public struct CompiledKernel: Sendable {
   public let macros: [String]
   /// Seconds that its program took to build.
   public let buildSeconds: Double
-  /// Of an item: CL_KERNEL_PRIVATE_MEM_SIZE, which on a GPU is what its registers do not hold.
+  /// Bytes that a work-item keeps outside registers (CL_KERNEL_PRIVATE_MEM_SIZE), which on a GPU is what its registers do not hold.
   public let privateBytes: Int
   /// Of a group, declared in the kernel; and as an argument of the launch.
   public let localBytes: Int
@@ -47,7 +47,11 @@ extension OpenCLBackend {
 
   /// What NVIDIA's compiler makes of instructions that no kernel relies on. To be asked last: a driver that has never seen one may end
   /// the process over it.
-  public func findInstructions() -> [InstructionFinding] { InstructionProbe.ask(device) }
+  ///
+  /// - Parameter each: told each finding at once.
+  public func findInstructions(each: (InstructionFinding) throws -> Void) rethrows {
+    try InstructionProbe.ask(device, each: each)
+  }
 
   /// Compiles what a launch is of, anew, and says what became of it.
   package func compile(_ launch: Launch) throws(EngineError) -> CompiledKernel {

@@ -1,3 +1,4 @@
+internal import CLBridge
 import Glibc
 
 /// Drivers that the OpenCL loader does not find by itself.
@@ -10,10 +11,12 @@ struct DriverSearch {
   var environment: [String: String] = Self.variables
   var vendors = "/etc/OpenCL/vendors"
   var nvidiaLibrary = "libnvidia-opencl.so.1"
+  /// Lies where that does.
+  var cudaLibrary = "libcuda.so.1"
   /// Where containers and WSL get it, beside what the dynamic loader knows.
   var nvidiaFolders = [
     "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/nvidia/lib64", "/usr/local/nvidia/lib",
-    "/usr/lib/wsl/lib", "/run/opengl-driver/lib",
+    "/usr/local/nvidia/lib/x86_64-linux-gnu", "/usr/local/cuda/compat", "/usr/lib/wsl/lib", "/run/opengl-driver/lib",
   ]
 
   /// A library to load, and why the loader does not know it.
@@ -60,16 +63,20 @@ struct DriverSearch {
   }
 
   private func libraries(in path: String) -> [String] {
+    Self.files(in: path).filter { $0.hasSuffix(".icd") }.sorted().compactMap { Self.firstLine(path + "/" + $0) }
+  }
+
+  private static func files(in path: String) -> [String] {
     guard let folder = opendir(path) else { return [] }
     defer { closedir(folder) }
-    var files: [String] = []
+    var names: [String] = []
     while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name.hasSuffix(".icd") { files.append(path + "/" + name) }
+      names.append(
+        withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        })
     }
-    return files.sorted().compactMap(Self.firstLine)
+    return names
   }
 
   private static func loads(_ library: String) -> Bool {
@@ -80,13 +87,30 @@ struct DriverSearch {
 
   private func findNVIDIA() -> String? {
     if Self.loads(nvidiaLibrary) { return nvidiaLibrary }
-    return nvidiaFolders.map { $0 + "/" + nvidiaLibrary }.first { access($0, R_OK) == 0 }
+    let folders = nvidiaFolders + (Self.folder(of: cudaLibrary).map { [$0] } ?? [])
+    if let found = folders.map({ $0 + "/" + nvidiaLibrary }).first(where: { access($0, R_OK) == 0 }) { return found }
+    // The link of that name is made when a driver is installed, and may be lacking where its files were copied.
+    let unversioned = nvidiaLibrary.prefix { $0 != "." } + ".so."
+    return folders.lazy.compactMap { folder in
+      Self.files(in: folder).filter { $0.hasPrefix(unversioned) }.max().map { folder + "/" + $0 }
+    }
+    .first
+  }
+
+  /// Where a library lies that the dynamic loader knows; nil where it knows none.
+  private static func folder(of library: String) -> String? {
+    guard let out = clb_library_path(library, "cuInit") else { return nil }
+    defer { clb_free(out) }
+    let path = String(cString: out)
+    return path.lastIndex(of: "/").map { String(path[..<$0]) }
   }
 
   /// NVIDIA's driver loads these by name alone, and finds them in a folder that the dynamic loader does not know where they are loaded.
   private func loadBeside() {
-    guard let library = additions.first(where: { $0.library.hasSuffix("/" + nvidiaLibrary) })?.library else { return }
-    let folder = library.dropLast(nvidiaLibrary.count)
+    guard let library = additions.first(where: { $0.library.contains("/libnvidia-opencl.so.") })?.library,
+      let end = library.lastIndex(of: "/")
+    else { return }
+    let folder = library[...end]
     for name in ["libcuda.so.1", "libnvidia-nvvm.so.4", "libnvidia-ptxjitcompiler.so.1"] {
       _ = dlopen(folder + name, RTLD_NOW | RTLD_GLOBAL)
     }

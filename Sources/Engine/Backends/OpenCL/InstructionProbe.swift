@@ -39,9 +39,11 @@ enum InstructionProbe {
   ]
 
   /// Nothing where the device's compiler is not NVIDIA's: another may give up on the whole process where it meets its instructions.
-  static func ask(_ device: OpenCLDevice) -> [InstructionFinding] {
-    guard device.deviceClass == .nvidia else { return [] }
-    return all.map { InstructionFinding(name: $0.name, outcome: outcome(of: $0, on: device)) }
+  ///
+  /// - Parameter each: told each finding at once.
+  static func ask(_ device: OpenCLDevice, each: (InstructionFinding) throws -> Void) rethrows {
+    guard device.deviceClass == .nvidia else { return }
+    for instruction in all { try each(InstructionFinding(name: instruction.name, outcome: outcome(of: instruction, on: device))) }
   }
 
   /// Of one instruction, or of what stands for it in another compiler's program.
