@@ -57,11 +57,7 @@ struct CheckCommand: ParsableCommand {
       for line in report.skipped { output.say(line) }
       if fuzz > 0 { output.say("random cases: --fuzz \(fuzz) --fuzz-seed \(fuzzSeed)") }
       output.say(report.verdict)
-      if let junit {
-        do { try Data(report.junit().utf8).write(to: URL(fileURLWithPath: junit), options: .atomic) } catch {
-          throw EngineError.file(path: junit, problem: "cannot be written: \(systemReason(error))")
-        }
-      }
+      if let junit { try writeFile(report.junit().utf8, to: junit) }
       try output.write(report.json)
       guard report.passed, !Interrupt.isRequested else { throw ExitCode.failure }
     }

@@ -55,7 +55,15 @@ struct EvaluateCommand: ParsableCommand {
   func run() throws {
     try failing {
       let output = try JSONOutput(path: json)
-      if kpis || holdsSlides { try scoreSlides(output) } else { try scorePatches(output) }
+      if kpis || holdsSlides {
+        if native { throw RunError.request("--native is for patches: slides are scored at their own size") }
+        try scoreSlides(output)
+      } else {
+        if let option = self.output != nil ? "-o" : windows.given {
+          throw RunError.request("\(option) is for slides, and \(data) holds patches")
+        }
+        try scorePatches(output)
+      }
     }
   }
 
@@ -96,6 +104,7 @@ struct EvaluateCommand: ParsableCommand {
 
   private func scoreSlides(_ json: JSONOutput) throws {
     var cases = try SlideSet.find([data])
+    try windows.magnification.requireGroups(cases.map(\.group))
     if let wanted = Split(rawValue: split) { cases = cases.filter { $0.split == wanted } }
     let withMasks = cases.filter { $0.maskPath != nil }
     for slide in cases where slide.maskPath == nil { log.warning("\(slide.path): it has no mask and is left out") }
@@ -183,11 +192,16 @@ struct LoadedModel {
       throw RunError.file(path: file, problem: "does not say its patch size: give --patch")
     }
     guard VariableUNet.sides.contains(side) else {
-      throw RunError.setting(name: "--patch", problem: "should be a multiple of 16, at most 65520, not \(side)")
+      let problem = "should be a multiple of 16, at most 65520, not \(side)"
+      throw patch == nil
+        ? RunError.file(path: file, problem: "its patch size \(problem)") : RunError.setting(name: "--patch", problem: problem)
     }
     self.patch = side
     self.file = file
     sourcePatch = metadata["source_patch"].flatMap(Int.init) ?? side
+    guard (1...1 << 20).contains(sourcePatch) else {
+      throw RunError.file(path: file, problem: "says that it was trained on patches of \(sourcePatch) pixels, which cannot be")
+    }
     let backend = try chooseBackend(device, precision: precision)
     session = try InferenceSession(model, on: backend) { state throws(EngineError) in
       try Checkpoint.load(file, into: state)

@@ -1,11 +1,19 @@
 public import ArgumentParser
 public import Engine
 import Foundation
+import Images
 import Logging
 import Runs
 
 /// Hands what was printed to whoever reads standard output.
 func flushOutput() { fflush(nil) }
+
+/// Writes a whole file that a user named.
+func writeFile(_ bytes: some Sequence<UInt8>, to path: String) throws {
+  do throws(ImageError) { try FileBytes.write(Array(bytes), to: path) } catch {
+    throw EngineError.file(path: path, problem: "cannot be written: \(error.reason)")
+  }
+}
 
 /// Where `--json` goes: "-" is standard output, and tables then go to standard error.
 struct JSONOutput {
@@ -62,9 +70,7 @@ struct JSONOutput {
       print(String(decoding: data, as: UTF8.self))
       return
     }
-    do { try data.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw EngineError.file(path: path, problem: "cannot be written: \(systemReason(error))")
-    }
+    try writeFile(data, to: path)
   }
 }
 

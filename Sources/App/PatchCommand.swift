@@ -75,6 +75,7 @@ struct PatchCommand: ParsableCommand {
       options.split = split
       options.threads = threads ?? Processors.available
       let cases = try SlideSet.find(slides, mask: mask, group: group)
+      try magnification.requireGroups(cases.map(\.group))
       Interrupt.install()
       let bar = CountProgress(unit: "positions")
       let report = try SlidePatching.run(

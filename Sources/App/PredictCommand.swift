@@ -53,6 +53,17 @@ struct PredictCommand: ParsableCommand {
         throw RunError.file(
           path: output, problem: "holds \(item.image), and a mask of that name may lie beside it: choose another folder with -o")
       }
+      // In the KPIs layout, and others like it, the masks of img stand in mask: they are what training learns from.
+      if let item = items.first(where: { item in
+        let folder = URL(fileURLWithPath: item.image).deletingLastPathComponent().deletingLastPathComponent()
+        return ["mask", "masks"].contains { folder.appendingPathComponent($0).resolvingSymlinksInPath().path == target }
+          || item.truth.map { URL(fileURLWithPath: $0).deletingLastPathComponent().resolvingSymlinksInPath().path == target }
+            == true
+      }) {
+        throw RunError.file(
+          path: output,
+          problem: "is where annotations of \(item.image) belong, which masks would replace: choose another folder with -o")
+      }
       let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
       let predictor = Predictor(loaded.session, patch: loaded.patch, threshold: threshold)
       var failures: [String] = []
@@ -109,9 +120,14 @@ struct PredictCommand: ParsableCommand {
       guard !found.isEmpty else { throw RunError.file(path: path, problem: "holds no images of the split '\(split)'") }
       return found.map { ($0.image, $0.mask) }
     }
-    let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+    let names: [String]
+    do { names = try FileManager.default.contentsOfDirectory(atPath: path).sorted() } catch {
+      throw RunError.file(path: path, problem: "cannot be listed: \(systemReason(error))")
+    }
     let suffixes = [".png", ".jpg", ".jpeg"]
     let images = names.filter { name in suffixes.contains { name.lowercased().hasSuffix($0) } }
+    let others = names.filter { name in [".tif", ".tiff"].contains { name.lowercased().hasSuffix($0) } }
+    if !others.isEmpty { log.warning("\(path): \(others.count) TIFF files are left out: 'glomseg segment' reads those") }
     let stems = Set(images.map(stem))
     // A mask beside its image is none to predict.
     return images.filter { !(stem($0).hasSuffix("_mask") && stems.contains(String(stem($0).dropLast(5)))) }

@@ -51,6 +51,7 @@ struct ReportCommand: ParsableCommand {
     try JSONOutput.requireWritable(output)
     let collection = try RunCollection(runs)
     for problem in collection.problems { log.warning("\(problem)") }
+    guard !collection.records.isEmpty else { throw RunError.request("no run could be read; what is wrong is named above") }
     var report = Report(collection.records)
     report.problems = collection.problems
     report.split = split.rawValue
@@ -70,9 +71,7 @@ struct ReportCommand: ParsableCommand {
       throw RunError.file(path: slides, problem: "holds no overview of a slide (NAME_overview.png)")
     }
     let page = try report.html()
-    do { try page.write(toFile: output, atomically: true, encoding: .utf8) } catch {
-      throw RunError.file(path: output, problem: "cannot be written: \(systemReason(error))")
-    }
+    try writeFile(page.utf8, to: output)
     print("\(output): \(report.records.count == 1 ? "1 run" : "\(report.records.count) runs"), \(formatBytes(page.utf8.count))")
     if let figures {
       let files = try report.writeFigures(to: figures)

@@ -24,6 +24,7 @@ struct Root: ParsableCommand {
     ])
 
   static func main() {
+    openStandardFiles()
     BLASRestart.ifNeeded()
     CompileProgramsCommand.offer()
     main(nil)

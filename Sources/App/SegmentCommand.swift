@@ -52,6 +52,18 @@ struct WindowOptions: ParsableArguments {
     if let threads, threads < 1 { throw ValidationError("--threads should be at least 1.") }
   }
 
+  /// The first of these that was given: nil where none was.
+  var given: String? {
+    let all: [(String, Bool)] = [
+      ("--patch-size", patchSize != nil), ("--overlap", overlap != nil), ("--scale", magnification.scale != nil),
+      ("--mpp", magnification.mpp != nil), ("--preset", magnification.preset != nil), ("--blend", blend != nil),
+      ("--tta", tta != 1),
+      ("--everywhere", everywhere), ("--min-object", minObject != nil), ("--fill-holes", fillHoles != nil),
+      ("--threads", threads != nil),
+    ]
+    return all.first { $0.1 }?.0
+  }
+
   /// - Parameter sourcePatch: what the model says it was trained on.
   func options(sourcePatch: Int, threshold: Double, batch: Int) throws -> SegmentationOptions {
     var options = SegmentationOptions()
@@ -118,6 +130,7 @@ struct SegmentCommand: ParsableCommand {
   func run() throws {
     try failing {
       let cases = try SlideSet.find(slides)
+      try windows.magnification.requireGroups(cases.map(\.group))
       try makeFolder(output)
       let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
       var options = try windows.options(sourcePatch: loaded.sourcePatch, threshold: threshold, batch: batch)

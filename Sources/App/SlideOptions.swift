@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Datasets
 import Foundation
+import Runs
 public import Slides
 
 /// Pixels, or a share of something: "256" or "25%".
@@ -47,6 +48,15 @@ struct MagnificationOptions: ParsableArguments {
     if scale != nil, mpp != nil { throw ValidationError("Give --scale or --mpp, not both.") }
     if let mpp, !(0.01...100).contains(mpp) { throw ValidationError("--mpp should be from 0.01 to 100.") }
     _ = try magnification()
+  }
+
+  /// - Throws: where --scale names a group that none of the slides is of: its scale would be the others'.
+  func requireGroups(_ groups: [String]) throws {
+    guard scale != nil, case .scales(let named, _) = try magnification() else { return }
+    let known = Set(groups.map { $0.lowercased() })
+    guard let other = named.keys.sorted().first(where: { !known.contains($0) }) else { return }
+    throw RunError.setting(
+      name: "--scale", problem: "no slide is of a group '\(other)'; there are: \(Set(groups).sorted().joined(separator: ", "))")
   }
 
   func magnification() throws -> PatchingOptions.Magnification {

@@ -28,8 +28,8 @@ extension PatchDataset {
 
   /// Pairs files by their names. The order of `files` does not matter.
   ///
-  /// - Parameter files: absolute paths; those outside `img` and `mask` folders and those that are no images by
-  ///   their suffix are passed over.
+  /// - Parameter files: absolute paths; those outside `img` and `mask` folders and those that are no pictures by
+  ///   their suffix are passed over; pictures of other formats than JPEG and PNG are faults.
   /// - Returns: the pairs, images without a mask (which are faults too), and all faults.
   static func pair(
     _ files: [String]
@@ -41,7 +41,8 @@ extension PatchDataset {
 
     for path in files.sorted() {
       let parts = path.split(separator: "/")
-      guard parts.count >= 2, let name = parts.last.map(String.init), PatchFileName.isImage(name),
+      guard parts.count >= 2, let name = parts.last.map(String.init),
+        PatchFileName.isImage(name) || PatchFileName.isOtherPicture(name),
         let folder = PatchFileName.Role(rawValue: parts[parts.count - 2].lowercased())
       else { continue }
 

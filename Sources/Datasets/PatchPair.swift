@@ -55,6 +55,12 @@ struct PatchFileName: Hashable {
     return suffixes.contains(name[name.index(after: dot)...].lowercased())
   }
 
+  /// Whether a file is a picture that is not read as a patch: one that a data set should not lack without a word.
+  static func isOtherPicture(_ name: String) -> Bool {
+    guard !name.hasPrefix("."), let dot = name.lastIndex(of: ".") else { return false }
+    return ["tif", "tiff", "bmp", "webp", "gif", "jp2"].contains(name[name.index(after: dot)...].lowercased())
+  }
+
   /// `nil` for a name of another form.
   init?(_ name: String) {
     guard Self.isImage(name), let dot = name.lastIndex(of: ".") else { return nil }

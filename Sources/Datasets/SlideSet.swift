@@ -42,7 +42,10 @@ public enum SlideSet {
         cases.append(describe(absolute, given: path, mask: mask, group: group))
         continue
       }
-      let files = FolderWalk(root: absolute).files.filter(isSlide)
+      let walk = FolderWalk(root: absolute)
+      // What cannot be listed may hold slides, and scores of the others would pass for those of all.
+      if let bad = walk.unreadable.first { throw .option("\(bad.path): \(bad.reason); slides can be named one by one") }
+      let files = walk.files.filter(isSlide)
       if files.isEmpty { throw .noDataset(root: path, reason: "there are no slides", expected: layout) }
       let root = path.hasSuffix("/") && path.count > 1 ? String(path.dropLast()) : path
       for file in files {
@@ -95,7 +98,8 @@ public enum SlideSet {
           for candidate in ["\(caseName)_mask.\(suffix)", "\(stem)_mask.\(suffix)"]
             + (suffix == "geojson" ? ["\(stem).geojson"] : [])
           {
-            if access("\(place)/\(candidate)", R_OK) == 0 {
+            // One that cannot be read says so when it is.
+            if access("\(place)/\(candidate)", F_OK) == 0 {
               found = "\(place)/\(candidate)"
               break search
             }

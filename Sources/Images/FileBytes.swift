@@ -3,33 +3,58 @@ import Synchronization
 
 /// Writing whole files so that a reader never sees half of one.
 public enum FileBytes {
-  /// Writes `bytes` to a temporary name in the same folder and renames it to `path`, replacing what is there.
+  /// Writes `bytes` to a temporary name in the same folder and renames it to `path`, replacing what is there: a link's target, where it is a
+  /// link. A device or a pipe is written to as it is.
   ///
   /// - Throws: `.unwritable`; the temporary file is gone then and `path` as it was.
-  public static func write(_ bytes: [UInt8], to path: String) throws(ImageError) {
+  public static func write(_ bytes: [UInt8], to given: String) throws(ImageError) {
+    var path = given
+    var about = stat()
+    if stat(given, &about) == 0 {
+      if about.st_mode & S_IFMT == S_IFDIR {
+        throw ImageError(.unwritable, path: given, reason: "it is a folder")
+      }
+      if about.st_mode & S_IFMT != S_IFREG {
+        let descriptor = open(given, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw unwritable(given, "it cannot be opened") }
+        do throws(ImageError) { try write(bytes, to: descriptor, named: given) } catch {
+          close(descriptor)
+          throw error
+        }
+        guard close(descriptor) == 0 else { throw unwritable(given, "writing failed") }
+        return
+      }
+      if let target = realpath(given, nil) {
+        path = String(cString: target)
+        free(target)
+      }
+    }
     let number = counter.add(1, ordering: .relaxed).newValue
     let temporary = "\(path).tmp-\(getpid())-\(number)"
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw unwritable(path, "its folder cannot be written") }
-    var position = 0
-    while position < bytes.count {
-      let written = bytes.withUnsafeBytes { raw in
-        Glibc.write(descriptor, raw.baseAddress?.advanced(by: position), raw.count - position)
-      }
-      if written < 0 && errno == EINTR { continue }
-      guard written > 0 else {
-        let error = unwritable(path, "writing failed")
-        close(descriptor)
-        unlink(temporary)
-        throw error
-      }
-      position += written
+    do throws(ImageError) { try write(bytes, to: descriptor, named: path) } catch {
+      close(descriptor)
+      unlink(temporary)
+      throw error
     }
     // close reports what a network file system could not store.
     guard close(descriptor) == 0, rename(temporary, path) == 0 else {
       let error = unwritable(path, "it cannot be put in place")
       unlink(temporary)
       throw error
+    }
+  }
+
+  private static func write(_ bytes: [UInt8], to descriptor: Int32, named path: String) throws(ImageError) {
+    var position = 0
+    while position < bytes.count {
+      let written = bytes.withUnsafeBytes { raw in
+        Glibc.write(descriptor, raw.baseAddress?.advanced(by: position), raw.count - position)
+      }
+      if written < 0 && errno == EINTR { continue }
+      guard written > 0 else { throw unwritable(path, "writing failed") }
+      position += written
     }
   }
 

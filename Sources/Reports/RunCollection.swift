@@ -28,9 +28,11 @@ public struct RunCollection: Sendable {
           path: path, problem: "holds no run: no folder with config.yaml and history.csv, no JSON of config and history")
       }
     }
-    // A path that was given twice, or inside another.
+    // A path that was given twice, inside another, or by way of a link.
     var seen: Set<String> = []
-    records = records.filter { seen.insert(URL(fileURLWithPath: $0.path).standardizedFileURL.path).inserted }
+    records = records.filter {
+      seen.insert(URL(fileURLWithPath: $0.path).resolvingSymlinksInPath().standardizedFileURL.path).inserted
+    }
     // Runs of two sweeps may have one name.
     let counts = Dictionary(grouping: records, by: \.name).mapValues(\.count)
     records = records.map { record in
@@ -45,7 +47,12 @@ public struct RunCollection: Sendable {
       do throws(RunError) { records.append(try RunRecord(folder: folder)) } catch { problems.append("\(error)") }
       return
     }
-    guard depth > 0, let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return }
+    guard depth > 0 else { return }
+    let names: [String]
+    do { names = try FileManager.default.contentsOfDirectory(atPath: folder) } catch {
+      problems.append("\(folder): cannot be listed: \(systemReason(error))")
+      return
+    }
     for name in names.sorted() where !name.hasPrefix(".") {
       let path = folder + "/" + name
       var isFolder: ObjCBool = false

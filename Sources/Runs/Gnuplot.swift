@@ -14,6 +14,8 @@ package enum Gnuplot {
     }
   }
 
+  private static let mostSeconds = 120.0
+
   /// Runs a script; what it draws goes to the files that it names.
   package static func run(_ script: String) throws(Problem) {
     guard let program = find("gnuplot") else { throw .missing }
@@ -22,17 +24,29 @@ package enum Gnuplot {
     // From a file: a pipe to a program that ended would end this one.
     let file = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString).gnuplot")
     defer { try? FileManager.default.removeItem(at: file) }
-    let errors = Pipe()
+    // What it says goes to a file, too: one that hangs is ended, and leaves no pipe that someone waits at.
+    let said = file.path + ".said"
+    _ = FileManager.default.createFile(atPath: said, contents: nil)
+    defer { try? FileManager.default.removeItem(atPath: said) }
     process.arguments = [file.path]
     process.standardInput = FileHandle.nullDevice
-    process.standardError = errors
+    process.standardError = FileHandle(forWritingAtPath: said)
     process.standardOutput = FileHandle.nullDevice
     let text: String
     do {
       try Data(script.utf8).write(to: file)
       try process.run()
-      text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-      process.waitUntilExit()
+      let start = Date()
+      while process.isRunning {
+        usleep(5000)
+        if Date().timeIntervalSince(start) > mostSeconds {
+          kill(process.processIdentifier, SIGKILL)
+          throw Problem.failed("it did not end within \(Int(mostSeconds)) s")
+        }
+      }
+      text = String(decoding: FileManager.default.contents(atPath: said) ?? Data(), as: UTF8.self)
+    } catch let problem as Problem {
+      throw problem
     } catch {
       throw .failed("it could not be run: \(systemReason(error))")
     }

@@ -11,8 +11,10 @@ extension RunConfiguration {
       VariableUNet.sides.contains(patch), "patch", "should be a multiple of 16, at most 65520, not \(patch)")
     try check(
       (0...1).contains(inputScale), "input_scale", "should be above 0 and at most 1, or 0 to go by patch, not \(inputScale)")
-    try check(base >= 2 && base % 2 == 0, "base", "should be even and at least 2, not \(base)")
-    try check(batch >= 1, "batch", "should be at least 1, not \(batch)")
+    try check(
+      VariableUNet.bases.contains(base) && base % 2 == 0, "base",
+      "should be even, from 2 to \(VariableUNet.bases.upperBound), not \(base)")
+    try check((1...65_535).contains(batch), "batch", "should be from 1 to 65535, not \(batch)")
     try check(microBatch >= 1, "micro_batch", "should be at least 1, not \(microBatch)")
     try check(epochs >= 1, "epochs", "should be at least 1, not \(epochs)")
     try check(learningRate > 0 && learningRate.isFinite, "learning_rate", "should be above 0, not \(learningRate)")
@@ -52,6 +54,6 @@ extension RunConfiguration {
       (0...180).contains(augmentation.rotation), "rotation", "should be from 0 to 180 degrees, not \(augmentation.rotation)")
     try check((0...20).contains(augmentation.blur), "blur", "should be from 0 to 20 pixels, not \(augmentation.blur)")
     try check(threads >= 1, "threads", "should be at least 1, not \(threads)")
-    try check(cacheMiB >= 0, "cache_mib", "should be at least 0, not \(cacheMiB)")
+    try check((0...1 << 30).contains(cacheMiB), "cache_mib", "should be from 0 to \(1 << 30), not \(cacheMiB)")
   }
 }

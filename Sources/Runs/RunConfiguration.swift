@@ -63,6 +63,11 @@ public struct RunConfiguration: Sendable, Equatable {
     case skip
   }
 
+  /// Batches that statistics are estimated over where nothing is said.
+  static func usualRecalibration(_ options: RunOptions) -> Int {
+    (options.average ?? 0) > 0 && (options.norm ?? Normalization.batch.rawValue) == Normalization.batch.rawValue ? 16 : 0
+  }
+
   /// Fills what is missing with the defaults.
   ///
   /// - Throws: `.setting` naming the first value that makes no sense.
@@ -89,7 +94,7 @@ public struct RunConfiguration: Sendable, Equatable {
     clipNorm = options.clip_norm ?? 0
     average = options.average ?? 0
     // The average's running statistics are nobody's until they are estimated.
-    recalibrate = options.recalibrate ?? (average > 0 && norm == .batch ? 16 : 0)
+    recalibrate = options.recalibrate ?? Self.usualRecalibration(options)
     earlyStop = options.early_stop ?? 0
     onNonFinite = try Self.choice(options.on_nonfinite, "on_nonfinite", default: .stop)
     bceWeight = options.bce_weight ?? 0.8

@@ -100,11 +100,13 @@ public struct RunOptions: Codable, Sendable, Equatable {
   }
 
   /// These settings, with `other`'s where these are missing. `patch` and `input_scale` say the same thing: where only one of
-  /// them is here, the other one there is not taken.
+  /// them is here, the other one there is not taken. What there only follows another setting, as in every run's `config.yaml`, follows it here.
   public func over(_ other: RunOptions) throws(RunError) -> RunOptions {
     var other = other
     if patch != nil { other.input_scale = nil }
     if input_scale != nil { other.patch = nil }
+    if batch != nil, other.micro_batch == other.batch { other.micro_batch = nil }
+    if average != nil || norm != nil, other.recalibrate == RunConfiguration.usualRecalibration(other) { other.recalibrate = nil }
     var merged = try other.mapping()
     for (name, value) in try mapping() { merged[name] = value }
     do { return try YAMLDecoder().decode(RunOptions.self, from: Node.mapping(merged)) } catch {

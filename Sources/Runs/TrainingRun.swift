@@ -51,6 +51,8 @@ public final class TrainingRun {
     var epochsSinceBest: Int?
   }
 
+  /// Of the files when the run was begun or taken up.
+  private let filesDigest: String
   /// The last epoch's, for the share that changes.
   private var decisions = Decisions()
   /// Batches left out one after the other; this many end the run, because the parameters are then beyond help.
@@ -66,10 +68,11 @@ public final class TrainingRun {
     self.directory = directory
     training = try configuration.selection.training(data)
     validation = try configuration.selection.validation(data)
+    filesDigest = Self.filesDigest(training + validation)
     backend.use(nil)
     if resuming {
       let metadata = try Checkpoint.open(directory.resume).metadata
-      changes = try Self.requireSame(metadata, configuration, training, file: directory.resume)
+      changes = try Self.requireSame(metadata, configuration, training, validation, file: directory.resume)
       tilesNote = Self.resumeTiles(metadata, on: backend)
     }
     session = try TrainingSession(
@@ -100,7 +103,8 @@ public final class TrainingRun {
   /// - Returns: settings that differ and may, each "name: now instead of then".
   /// - Throws: naming what differs and may not.
   private static func requireSame(
-    _ metadata: [String: String], _ configuration: RunConfiguration, _ training: [PatchPair], file: String
+    _ metadata: [String: String], _ configuration: RunConfiguration, _ training: [PatchPair], _ validation: [PatchPair],
+    file: String
   ) throws -> [String] {
     guard metadata["patches"] == "\(training.count)" else {
       throw RunError.file(
@@ -110,6 +114,13 @@ public final class TrainingRun {
     // Files of version 0.1.0's first days have no digest.
     if let made = metadata["patches_digest"], made != digest(training) {
       throw RunError.file(path: file, problem: "was made with other training patches than those of the data set now")
+    }
+    // Nor do older ones have one of the files: names stay where pictures are drawn anew, and scores of other validation patches compare
+    // with nothing.
+    if let made = metadata["files_digest"], made != filesDigest(training + validation) {
+      throw RunError.file(
+        path: file,
+        problem: "was made with other pictures of these names, or other validation patches, than those of the data set now")
     }
     let made = try RunConfiguration(RunOptions.parse(metadata["config"] ?? "", path: file))
     for (name, then, now) in [
@@ -122,7 +133,7 @@ public final class TrainingRun {
       ("gradients", made.gradients.rawValue, configuration.gradients.rawValue),
       ("balance", made.balance.rawValue, configuration.balance.rawValue),
       ("average", made.average > 0 ? "an average" : "none", configuration.average > 0 ? "an average" : "none"),
-      ("seed", "\(made.seed)", "\(configuration.seed)"),
+      ("seed", "\(made.seed)", "\(configuration.seed)"), ("start_from", made.startFrom, configuration.startFrom),
     ] where then != now {
       throw RunError.setting(name: name, problem: "the run was started with \(then) and cannot go on with \(now)")
     }
@@ -165,6 +176,18 @@ public final class TrainingRun {
     return hash.digits
   }
 
+  /// Of the patches' names and their files' sizes, in their order.
+  private static func filesDigest(_ pairs: [PatchPair]) -> String {
+    var hash = StableHash(digest(pairs).utf8)
+    for pair in pairs {
+      for path in [pair.imagePath, pair.maskPath] {
+        var about = stat()
+        hash.combine("\(stat(path, &about) == 0 ? Int(about.st_size) : -1) ".utf8)
+      }
+    }
+    return hash.digits
+  }
+
   private static let decisionsName = "validation_decisions"
 
   /// Settings that a resumed run was given anew: "name: now instead of then".
@@ -188,7 +211,8 @@ public final class TrainingRun {
     let tiles = traits.kind == .openCL ? ["tiles": traits.tiles.description] : [:]
     return tiles.merging([
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
-      "patches": "\(training.count)", "patches_digest": Self.digest(training), "source_patch": "\(sourcePatch)",
+      "patches": "\(training.count)", "patches_digest": Self.digest(training),
+      "files_digest": filesDigest, "source_patch": "\(sourcePatch)",
       "decisions": "\(decisions.count)",
       "version": glomsegVersion,
     ]) { $1 }
@@ -343,7 +367,7 @@ public final class TrainingRun {
         epoch: position.epoch, trainLoss: trainLoss, validation: tally?.scores, changed: changed,
         learningRate: learningRate, seconds: position.secondsInEpoch + monotonicSeconds() - start)
       history.add(record, groups: tally?.groupScores ?? [:])
-      let score = trainLoss == nil ? nil : record.validation?.f1 ?? trainLoss.map { -$0 }
+      let score = trainLoss == nil || (hasValidation && tally == nil) ? nil : record.validation?.f1 ?? trainLoss.map { -$0 }
       let isBest = score.map { score in position.bestScore.map { score > $0 } ?? true } ?? false
       position = Position(
         epoch: position.epoch + 1, bestScore: isBest ? score : position.bestScore,
@@ -360,9 +384,11 @@ public final class TrainingRun {
     return true
   }
 
-  /// Scores, and the share of pixels whose decision changed since the epoch before; nil where it was stopped.
-  private func validate(_ report: (Event) -> Void, shouldStop: () -> Bool) throws -> (ScoreTally, Double?)? {
+  /// Scores, and the share of pixels whose decision changed since the epoch before, none where a prediction is not finite; nil where it was
+  /// stopped.
+  private func validate(_ report: (Event) -> Void, shouldStop: () -> Bool) throws -> (ScoreTally?, Double?)? {
     struct Stopped: Error {}
+    var isFinite = true
     var now = Decisions()
     var tally = ScoreTally(threshold: 0.5)
     do {
@@ -373,11 +399,14 @@ public final class TrainingRun {
         if shouldStop() { throw Stopped() }
         let shape = Shape(batch.count, VariableUNet.inputChannels, batch.height, batch.width)
         let logits = try session.predict(batch.images, shape: shape)
+        isFinite = isFinite && logits.allSatisfy(\.isFinite)
         tally.add(batch, logits: logits, pairs: validation)
         now.add(logits)
         report(.validating(done: done, of: validation.count))
       }
     } catch is Stopped { return nil }
+    // No threshold tells what a model finds that predicts no numbers: it would count as finding everything, or nothing.
+    guard isFinite else { return (nil, nil) }
     let changed = now.changed(since: decisions)
     decisions = now
     return (tally, changed)

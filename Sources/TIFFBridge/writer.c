@@ -13,6 +13,8 @@ struct tb_writer {
 };
 
 static bool fail_with_note(tb_writer *writer, char *message, size_t message_size) {
+  // libtiff says where it was, not that the disk is full.
+  if (errno == ENOSPC || errno == EDQUOT) snprintf(writer->note.text, sizeof writer->note.text, "%s", strerror(errno));
   tb_fail(message, message_size, "it cannot be written%s%s", writer->note.text[0] ? ": " : "", writer->note.text);
   writer->note.text[0] = 0;
   return false;

@@ -129,7 +129,7 @@ import Testing
     #expect((idle["devices"] as? [Any])?.isEmpty == true)
     let reasons = try #require(idle["idle_drivers"] as? [[String: String]]).map { $0["reason"] ?? "" }
     try #require(reasons.count == 3)
-    #expect(reasons[0] == "has no device here")
+    #expect(reasons[0].hasPrefix("has no device here"))
     #expect(reasons[1].hasPrefix("cannot be loaded: \(empty)/gone.so: "))
     #expect(reasons[2].hasPrefix("is no OpenCL driver"))
     let refused = finish(

@@ -116,7 +116,8 @@ import Testing
     try withFolder { store in
       try expectCopy(store)
       let edited = try copy(store) { file, text in
-        file == "roof.cl" ? text.replacing("vstore4(vload4(0, x + at), 0", with: "vstore4(2.0f * vload4(0, x + at), 0") : text
+        let right = "= *(const __global float4 *)(x + at)"
+        return file == "roof.cl" ? text.replacing(right, with: "= 2.0f * *(const __global float4 *)(x + at)") : text
       }
       #expect(edited == same.map { 2 * $0 })
       try expectFiles(2, store)

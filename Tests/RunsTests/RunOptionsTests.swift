@@ -3,6 +3,22 @@ import Testing
 @testable import Runs
 
 @Suite struct RunOptionsTests {
+  /// A run's file has every setting, also those that follow others: with another batch or an average they follow that.
+  @Test func settingsThatFollowOthersGoOnFollowing() throws {
+    func over(_ file: String, _ words: String) throws -> RunConfiguration {
+      try RunConfiguration(RunOptions.parse(words, path: "w").over(RunOptions.parse(file, path: "f")))
+    }
+    var plain = RunOptions()
+    plain.batch = 4
+    let file = try RunConfiguration(plain).yaml()
+    #expect(file.contains("micro_batch: 4") && file.contains("recalibrate: 0"))
+    let both = try over(file, "batch: 8\naverage: 0.99")
+    #expect(both.microBatch == 8 && both.recalibrate == 16)
+    #expect(try over(file, "epochs: 3").microBatch == 4)
+    #expect(try over("batch: 4\nmicro_batch: 2\nrecalibrate: 5", "batch: 8\naverage: 0.9").microBatch == 2)
+    #expect(try over("batch: 4\nmicro_batch: 2\nrecalibrate: 5", "batch: 8\naverage: 0.9").recalibrate == 5)
+  }
+
   @Test func commandLineOverridesFile() throws {
     let file = try RunOptions.parse("epochs: 3\nlearning_rate: 0.001\n", path: "a.yaml")
     var line = RunOptions()

@@ -184,6 +184,24 @@ import Testing
     #expect(reason.contains("a.json") && reason.contains("--overwrite"))
   }
 
+  /// A mask drawn by hand has the name of one that would be written: it stays, whatever may be replaced.
+  @Test func annotationsAreNeverReplaced() throws {
+    let session = try redNetwork()
+    let (path, _) = try slide("s/a.png", width: 121, height: 99)
+    let annotation = folder + "/s/a_mask.tiff"
+    try FileBytes.write([1, 2, 3], to: annotation)
+    for overwrites in [false, true] {
+      let run = SegmentationRun(
+        SlideSegmenter(session, side: 32, modelDigest: "red", options: options()), folder: folder + "/s", overwrites: overwrites)
+      var reasons: [String] = []
+      _ = try run.run(SlideSet.find([path]), shouldStop: { false }, progress: { _, _, _ in }) { _, outcome in
+        if case .failed(let reason) = outcome { reasons.append(reason) }
+      }
+      #expect(reasons.count == 1 && reasons[0].contains("a_mask.tiff") && reasons[0].contains("was not written by"))
+      #expect(FileManager.default.contents(atPath: annotation) == Data([1, 2, 3]))
+    }
+  }
+
   @Test func aFolderGoesThroughAndIsShared() throws {
     let session = try redNetwork()
     for name in ["a", "b", "d"] { _ = try slide("s/\(name)_wsi.tiff", width: 121, height: 99) }

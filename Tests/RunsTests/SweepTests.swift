@@ -146,11 +146,11 @@ import Testing
     var outcomes: [Sweep.Outcome] = []
     var steps = 0
     let tally = try sweep.run(
-      dataset: { _ in data },
-      backend: { _ in
+      dataset: { _ in
         if let failing { throw RunError.request(failing) }
-        return CPUBackend()
-      }, shouldStop: { steps >= stopAfter }
+        return data
+      },
+      backend: { _ in CPUBackend() }, shouldStop: { steps >= stopAfter }
     ) { event in
       switch event {
       case .training(_, .step): steps += 1

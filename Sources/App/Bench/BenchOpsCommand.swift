@@ -22,6 +22,10 @@ struct BenchOpsCommand: ParsableCommand {
   @Option(help: "Seconds after which an operation is not run again; it is run at least 3 times.") var seconds = 2.0
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 
+  func validate() throws {
+    guard runs >= 1, seconds >= 0 else { throw ValidationError("--runs should be at least 1, and --seconds at least 0.") }
+  }
+
   func run() throws {
     try failing {
       let output = try JSONOutput(path: json)

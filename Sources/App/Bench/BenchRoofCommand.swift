@@ -15,6 +15,10 @@ struct BenchRoofCommand: ParsableCommand {
   @Option(help: "Seconds for each measurement.") var seconds = 1.0
   @Option(help: "Write JSON to a file, or to standard output with '-'.") var json: String?
 
+  func validate() throws {
+    guard seconds > 0, seconds.isFinite else { throw ValidationError("--seconds takes a positive number.") }
+  }
+
   func run() throws {
     try failing {
       let output = try JSONOutput(path: json)

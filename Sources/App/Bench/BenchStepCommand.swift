@@ -39,6 +39,7 @@ struct BenchStepCommand: ParsableCommand {
     if largestBatch, inference || microBatch != nil {
       throw ValidationError("--largest-batch is of a training step whose batch is one run.")
     }
+    if steps < 1 { throw ValidationError("--steps should be at least 1.") }
     if let microBatch, microBatch < 1 { throw ValidationError("--micro-batch should be at least 1.") }
   }
 

@@ -50,6 +50,7 @@ public enum DeviceSelection {
       )
     }
     let (wanted, forced) = split(selector.lowercased())
+    guard !wanted.isEmpty else { throw .request("--device names no device: it is empty") }
     let match = devices.first { means(wanted, selector: $0.selector, name: $0.name, isGPU: $0.kind == .gpu) }
     guard let match else {
       let known = (["cpu"] + devices.map { "\($0.selector) (\($0.name))" }).joined(separator: ", ")

@@ -32,7 +32,12 @@ public struct VariableUNet: Sendable, Equatable {
   /// Sides that a patch may have. Beyond 65,520 nothing that this engine counts with is sure not to overflow.
   public static let sides = stride(from: sideMultiple, through: 65_520, by: sideMultiple)
 
-  /// - Parameter base: channels of the first level; even, at least 2.
+  /// Channels that the first level may have.
+  public static let bases = 2...1024
+  /// Elements of the largest map, beyond which work and bytes of a step are numbers that overflow.
+  private static let mostElements = 0x1p40
+
+  /// - Parameter base: channels of the first level; even, in `bases`.
   public init(base: Int, bottleneck: Bottleneck = .split, norm: Normalization = .batch) {
     self.base = base
     self.bottleneck = bottleneck
@@ -49,8 +54,14 @@ public struct VariableUNet: Sendable, Equatable {
       throw .shape(
         operation: "VariableUNet", problem: "an input of \(shape.h)x\(shape.w) is not a multiple of 16 on both sides")
     }
-    guard base >= 2, base % 2 == 0 else {
-      throw .shape(operation: "VariableUNet", problem: "the base width should be even and at least 2, not \(base)")
+    guard Self.bases.contains(base), base % 2 == 0 else {
+      throw .shape(
+        operation: "VariableUNet", problem: "the base width should be even, from 2 to \(Self.bases.upperBound), not \(base)")
+    }
+    guard Double(shape.n) * Double(shape.h) * Double(shape.w) * Double(base) <= Self.mostElements else {
+      throw .shape(
+        operation: "VariableUNet",
+        problem: "\(shape.n) images of \(shape.h)x\(shape.w) at base \(base) are more than any device holds")
     }
     b.norm = norm
     let widths = [base, 2 * base, 4 * base, 8 * base]

@@ -85,10 +85,12 @@ public struct SegmentationRun {
       return nil
     }
     if let outcome = try known() { return outcome }
-    if !overwrites, let foreign = outputs.foreignFile() {
+    // Also where results are replaced: a mask drawn by hand is none.
+    if let foreign = outputs.foreignFile() {
       throw RunError.file(
         path: foreign,
-        problem: "was not written by 'glomseg segment', which would write its own there: choose another folder with -o")
+        problem:
+          "was not written by 'glomseg segment', which would write its own there: choose another folder with -o, or move it away")
     }
     let canvas = segmenter.canvas(source, scale: scale)
     guard let map = try MapFile.open(outputs.map, width: canvas.width, height: canvas.height, settings: mapSettings)

@@ -1,6 +1,7 @@
 public import Datasets
 public import Engine
 import Foundation
+import Yams
 
 /// Trains the runs of a sweep one after the other, each in a folder of its own.
 ///
@@ -55,6 +56,15 @@ public struct Sweep {
     var datasets: [String: PatchDataset] = [:]
     var backends: [String: any Backend] = [:]
     let jobs = jobs
+    try requireSameData(jobs)
+    // A device that is not there would fail each run by itself: where there is no other, that is said at once.
+    var missing: (any Error)?
+    for job in jobs {
+      let key = "\(job.configuration.device) \(job.configuration.precision.rawValue)"
+      guard backends[key] == nil else { continue }
+      do { backends[key] = try backend(job.configuration) } catch { missing = missing ?? error }
+    }
+    if backends.isEmpty, let missing { throw missing }
     for (index, job) in jobs.enumerated() {
       if shouldStop() {
         tally.wasStopped = true
@@ -102,6 +112,21 @@ public struct Sweep {
       if tally.wasStopped { break }
     }
     return tally
+  }
+
+  /// - Throws: where a folder's run was made of other data: its scores would pass for those of this one.
+  private func requireSameData(_ jobs: [SweepPlan.Job]) throws(RunError) {
+    func place(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path }
+    for job in jobs {
+      let file = directory(job).job
+      guard RunDirectory.exists(file), let made = try? Yams.compose(yaml: RunDirectory.read(file))?.mapping?["data"]?.string,
+        made != job.data, place(made) != place(job.data)
+      else { continue }
+      throw .file(
+        path: file,
+        problem:
+          "says that the run was made of the data set \(made), and this sweep's is \(job.data): choose another folder with -o")
+    }
   }
 
   /// What the folders of this shard's runs say now.

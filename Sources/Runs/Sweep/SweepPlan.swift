@@ -82,7 +82,7 @@ public struct SweepPlan: Sendable {
       draws = []
       for _ in 0..<count {
         var point: Point = []
-        for (key, range) in ranges { point.append((key, try Self.draw(range, from: &source) { bad("random: \(key)", $0) })) }
+        for (key, range) in ranges { point.append((key, try Self.draw(key, range, from: &source) { bad("random: \(key)", $0) })) }
         draws.append(point)
       }
       for (key, _) in ranges {
@@ -144,7 +144,7 @@ public struct SweepPlan: Sendable {
   }
 
   private static func draw(
-    _ range: Node, from source: inout RandomSource, bad: (String) -> RunError
+    _ setting: String, _ range: Node, from source: inout RandomSource, bad: (String) -> RunError
   ) throws(RunError) -> Node {
     if let values = range.sequence, !values.isEmpty { return values[source.below(values.count)] }
     guard let range = range.mapping, let low = range["min"]?.float, let high = range["max"]?.float, low <= high else {
@@ -155,7 +155,9 @@ public struct SweepPlan: Sendable {
     }
     let isLog = range["log"]?.bool ?? false
     if isLog, low <= 0 { throw bad("should have a min above 0 to be drawn by magnitude") }
-    let isWhole = range["min"]?.int != nil && range["max"]?.int != nil
+    // From 0 to 1 a share may be anything between, a number of epochs not.
+    let isWhole =
+      range["min"]?.int != nil && range["max"]?.int != nil && (try? RunOptions.parse("\(setting): 0.5", path: "")) == nil
     var value = isLog ? exp(source.uniform(log(low), log(high))) : source.uniform(low, high)
     if let step = range["step"]?.float ?? (isWhole ? 1 : nil), step > 0 {
       // The last step may lie beyond the range's end. Every step is as likely as another, but by magnitude.

@@ -35,6 +35,7 @@ public struct IdleDriver: Sendable {
       ("nvidia", "does nvidia-smi list a GPU, and was the container given it (--gpus all)?"),
       ("amdocl", "may this user open /dev/kfd and /dev/dri (groups render and video)?"),
       ("igdrcl", "may this user open /dev/dri/renderD128 (group render)?"),
+      ("pocl", "may this user write to its cache (POCL_CACHE_DIR, XDG_CACHE_HOME or HOME)?"),
       ("Rusticl", "RUSTICL_ENABLE names the drivers that it may use."),
     ]
     return hints.first { library.contains($0.0) }.map { ": \($0.1)" } ?? ""
