@@ -15,6 +15,7 @@ SIZES = [("256", "16", "16"), ("2048", "64", "1")]
 CLANG = "19"
 # OpenCL's functions, unpacked: Debian's PoCL and Mesa have another version of it installed.
 FUNCTIONS = ROOT / ".build-libclc"  # ignored by git, as every .build-* is
+KEYS = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PRECISIONS = ["fp32", "fp32-fast", "tf32", "bf16"]
 NAME = pathlib.Path(sys.argv[0]).name
 
@@ -50,6 +51,26 @@ def unpack_packages(folder, packages):
     version = subprocess.run(["dpkg-deb", "-f", str(first), "Version"], check=True, capture_output=True, text=True).stdout
     shutil.rmtree(archives)
     (folder / "version").write_text(version)
+
+
+def unpack_suite(folder, suite, packages):
+    """Packages of another Debian than this one ("trixie main"), unpacked into a folder and not installed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "lists/partial").mkdir(parents=True)
+    (folder / "packages").mkdir()
+    for place in [folder, folder / "packages"]:
+        place.chmod(0o777)  # apt's own user writes here
+    KEYS.stat()
+    targets = subprocess.run(["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"], capture_output=True, text=True).stdout
+    site = next((line for line in targets.split() if line.rstrip("/").endswith("/debian")), "http://deb.debian.org/debian")
+    (folder / "sources.list").write_text(f"deb [signed-by={KEYS}] {site} {suite}\n")
+    ours = ["-o", f"Dir::Etc::sourcelist={folder}/sources.list", "-o", "Dir::Etc::sourceparts=-", "-o", f"Dir::State::lists={folder}/lists"]
+    subprocess.run(["apt-get", *ours, "update", "-qq"], check=True, stdout=sys.stderr)
+    subprocess.run(["apt-get", *ours, "download", "-qq", *packages], check=True, cwd=folder / "packages", stdout=sys.stderr, stderr=subprocess.DEVNULL)
+    for archive in sorted((folder / "packages").glob("*.deb")):
+        subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
+    shutil.rmtree(folder / "packages")
+    shutil.rmtree(folder / "lists")
 
 
 def install_clang():

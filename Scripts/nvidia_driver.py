@@ -10,16 +10,13 @@ As a program it takes clang's words, such as "-o to.ptx from.cl", and writes PTX
 import ctypes
 import os
 import pathlib
-import shutil
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from assembly import ROOT, update_packages
+from assembly import ROOT, unpack_suite
 
 FOLDER = ROOT / ".build-nvidia-driver"  # ignored by git, as every .build-* is
 SUITES = {"535": "bookworm", "550": "trixie"}
-KEYS = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def path(version="535"):
@@ -30,23 +27,8 @@ def path(version="535"):
 
 def install(version="535"):
     """Raises CalledProcessError or OSError where Debian's package is not to be had."""
-    if path(version):
-        return
-    folder = FOLDER / version
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "lists/partial").mkdir(parents=True)
-    folder.chmod(0o777)  # apt's own user writes here
-    KEYS.stat()
-    targets = subprocess.run(["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"], capture_output=True, text=True).stdout
-    site = next((line for line in targets.split() if line.rstrip("/").endswith("/debian")), "http://deb.debian.org/debian")
-    (folder / "sources.list").write_text(f"deb [signed-by={KEYS}] {site} {SUITES[version]} non-free\n")
-    ours = ["-o", f"Dir::Etc::sourcelist={folder}/sources.list", "-o", "Dir::Etc::sourceparts=-", "-o", f"Dir::State::lists={folder}/lists"]
-    subprocess.run(["apt-get", *ours, "update", "-qq"], check=True, stdout=sys.stderr)
-    subprocess.run(["apt-get", *ours, "download", "-qq", "libnvidia-nvvm4"], check=True, cwd=folder, stdout=sys.stderr, stderr=subprocess.DEVNULL)
-    for archive in folder.glob("*.deb"):
-        subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
-        archive.unlink()
-    shutil.rmtree(folder / "lists")
+    if not path(version):
+        unpack_suite(FOLDER / version, f"{SUITES[version]} non-free", ["libnvidia-nvvm4"])
 
 
 def compile_program(source, options, target, compiler):
