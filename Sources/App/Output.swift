@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Engine
 import Foundation
+import Glibc
 import Images
 import Logging
 import Runs
@@ -18,11 +19,21 @@ func writeFile(_ bytes: some Sequence<UInt8>, to path: String) throws {
 /// Where `--json` goes: "-" is standard output, and tables then go to standard error.
 struct JSONOutput {
   let path: String?
+  /// Of a pipe or a device, opened once: whoever reads a pipe takes its closing for the end.
+  private let stream: Int32?
 
   /// - Throws: `.file` where the file's folder is missing: before an hour of work rather than after it.
   init(path: String?) throws(EngineError) {
     self.path = path
     try Self.requireWritable(path)
+    var about = stat()
+    guard let path, path != "-", stat(path, &about) == 0, about.st_mode & S_IFMT != S_IFREG else {
+      stream = nil
+      return
+    }
+    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .file(path: path, problem: "cannot be written: \(String(cString: strerror(errno)))") }
+    stream = descriptor
   }
 
   static func requireWritable(_ path: String?) throws(EngineError) {
@@ -52,9 +63,9 @@ struct JSONOutput {
     try write(Data(values.map { try Self.encoder.encode($0) }.joined(separator: Data("\n".utf8))))
   }
 
-  /// The last of `values` on standard output, all of them in a file: for work that may be cut off, after each of its parts.
+  /// The last of `values` on standard output or a pipe, all of them in a file: for work that may be cut off, after each of its parts.
   func writeGrown(_ values: [some Encodable]) throws {
-    try writeLines(takesStandardOutput ? Array(values.suffix(1)) : values)
+    try writeLines(takesStandardOutput || stream != nil ? Array(values.suffix(1)) : values)
     flushOutput()
   }
 
@@ -70,7 +81,17 @@ struct JSONOutput {
       print(String(decoding: data, as: UTF8.self))
       return
     }
-    try writeFile(data, to: path)
+    guard let stream else { return try writeFile(data, to: path) }
+    let bytes = Array(data + Data("\n".utf8))
+    var start = 0
+    while start < bytes.count {
+      let written = bytes[start...].withUnsafeBytes { Glibc.write(stream, $0.baseAddress, $0.count) }
+      if written < 0 && errno == EINTR { continue }
+      guard written > 0 else {
+        throw EngineError.file(path: path, problem: "cannot be written: \(String(cString: strerror(errno)))")
+      }
+      start += written
+    }
   }
 }
 

@@ -45,7 +45,6 @@ struct PredictCommand: ParsableCommand {
       if let double = Dictionary(grouping: names, by: { $0 }).first(where: { $0.value.count > 1 })?.key {
         throw RunError.request("two images are named \(double): predict them into different folders")
       }
-      try makeFolder(output)
       let target = URL(fileURLWithPath: output).resolvingSymlinksInPath().path
       if let item = items.first(where: {
         URL(fileURLWithPath: $0.image).deletingLastPathComponent().resolvingSymlinksInPath().path == target
@@ -56,7 +55,8 @@ struct PredictCommand: ParsableCommand {
       // In the KPIs layout, and others like it, the masks of img stand in mask: they are what training learns from.
       if let item = items.first(where: { item in
         let folder = URL(fileURLWithPath: item.image).deletingLastPathComponent().deletingLastPathComponent()
-        return ["mask", "masks"].contains { folder.appendingPathComponent($0).resolvingSymlinksInPath().path == target }
+        let isMasks = ["mask", "masks"].contains { folder.appendingPathComponent($0).resolvingSymlinksInPath().path == target }
+        return isMasks && (try? FileManager.default.contentsOfDirectory(atPath: target))?.isEmpty == false
           || item.truth.map { URL(fileURLWithPath: $0).deletingLastPathComponent().resolvingSymlinksInPath().path == target }
             == true
       }) {
@@ -64,6 +64,7 @@ struct PredictCommand: ParsableCommand {
           path: output,
           problem: "is where annotations of \(item.image) belong, which masks would replace: choose another folder with -o")
       }
+      try makeFolder(output)
       let loaded = try LoadedModel(model, device: device, precision: precision, patch: patch)
       let predictor = Predictor(loaded.session, patch: loaded.patch, threshold: threshold)
       var failures: [String] = []
@@ -89,7 +90,10 @@ struct PredictCommand: ParsableCommand {
         try ImageFile.writePNG(mask, to: name + "_mask.png")
         if probabilities { try ImageFile.writePNG(map, to: name + "_probability.png") }
         if panels {
-          var truth = try item.truth.map { try ImageFile.read($0, channels: 1) }
+          var truth: PixelBuffer?
+          do { truth = try item.truth.map { try ImageFile.read($0, channels: 1) } } catch {
+            log.warning("\(error); its panel is without it")
+          }
           if var known = truth {
             for i in known.bytes.indices { known.bytes[i] = known.bytes[i] >= PatchSample.foregroundThreshold ? 255 : 0 }
             truth = known

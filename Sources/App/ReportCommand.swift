@@ -110,6 +110,6 @@ struct ReportCommand: ParsableCommand {
     let all = data.pairs(in: split)
     guard split == .validation, let groups = run.setting("validation_groups"), !groups.isEmpty else { return all }
     let path = RunDirectory(run.path).configuration
-    return try RunConfiguration(RunOptions.parse(readText(path), path: path)).selection.validation(data)
+    return try RunConfiguration(RunOptions.parse(RunDirectory.read(path), path: path)).selection.validation(data)
   }
 }

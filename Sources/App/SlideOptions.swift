@@ -50,9 +50,11 @@ struct MagnificationOptions: ParsableArguments {
     _ = try magnification()
   }
 
-  /// - Throws: where --scale names a group that none of the slides is of: its scale would be the others'.
+  /// - Throws: where --scale names a group that none of the slides is of, and no scale for the others: theirs would be 1.
   func requireGroups(_ groups: [String]) throws {
-    guard scale != nil, case .scales(let named, _) = try magnification() else { return }
+    guard let scale, scale.split(separator: ",").allSatisfy({ $0.contains("=") }),
+      case .scales(let named, _) = try magnification()
+    else { return }
     let known = Set(groups.map { $0.lowercased() })
     guard let other = named.keys.sorted().first(where: { !known.contains($0) }) else { return }
     throw RunError.setting(

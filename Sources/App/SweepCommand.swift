@@ -45,7 +45,7 @@ struct SweepCommand: ParsableCommand {
   func run() throws { try failing { try sweepRuns() } }
 
   private func sweepRuns() throws {
-    let text = try readText(sweep)
+    let text = try RunDirectory.read(sweep)
     let plan = try SweepPlan(text, path: sweep, data: data)
     let name = URL(fileURLWithPath: sweep).deletingPathExtension().lastPathComponent
     let job = Sweep(plan, folder: output ?? "sweeps/" + name, shard: shard)

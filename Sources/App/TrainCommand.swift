@@ -84,7 +84,7 @@ struct TrainCommand: ParsableCommand {
   /// The command line's settings, over the file's, over those of the run to resume.
   private func asked() throws -> RunConfiguration {
     var given = settings.options
-    if let config { given = try given.over(RunOptions.parse(readText(config), path: config)) }
+    if let config { given = try given.over(RunOptions.parse(RunDirectory.read(config), path: config)) }
     if resume {
       guard let output else { throw RunError.request("--resume needs the run's folder: -o RUN") }
       if let missing = RunDirectory(output).missingToResume {
@@ -92,7 +92,7 @@ struct TrainCommand: ParsableCommand {
           path: output, problem: "holds no run to resume: there is no \(URL(fileURLWithPath: missing).lastPathComponent)")
       }
       let saved = RunDirectory(output).configuration
-      given = try given.over(RunOptions.parse(readText(saved), path: saved))
+      given = try given.over(RunOptions.parse(RunDirectory.read(saved), path: saved))
     }
     if settings.inputScale != nil, settings.patch != nil {
       throw RunError.request("--patch and --input-scale both give the size: use one")
@@ -180,12 +180,6 @@ private func quoted(_ path: String) -> String {
     CharacterSet.alphanumerics.contains($0) || "/._-+,:@".unicodeScalars.contains($0)
   }
   return isPlain && !path.isEmpty ? path : "'" + path.replacing("'", with: "'\\''") + "'"
-}
-
-func readText(_ path: String) throws -> String {
-  do { return try String(contentsOfFile: path, encoding: .utf8) } catch {
-    throw RunError.file(path: path, problem: "cannot be read: \(systemReason(error))")
-  }
 }
 
 /// Scans and decodes a data set; faults end the command, or with `skipBad` are listed and left out.

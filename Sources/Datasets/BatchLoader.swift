@@ -35,8 +35,6 @@ public struct BatchLoader: Sendable {
     public var shuffles: Bool
     /// How often each patch comes, where `shuffles`.
     public var balance: PatchBalance
-    /// Leave out the last batch of an epoch when it is smaller than the others.
-    public var dropsLast: Bool
     public var augmentation: Augmentation
     /// Threads that decode; each makes one batch at a time.
     public var threadCount: Int
@@ -47,14 +45,13 @@ public struct BatchLoader: Sendable {
 
     public init(
       batchSize: Int, patchSize: Int?, seed: UInt64 = 0, shuffles: Bool = true, balance: PatchBalance = .none,
-      dropsLast: Bool = false, augmentation: Augmentation = .none, threadCount: Int = 1, depth: Int = 2, cacheByteLimit: Int = 0
+      augmentation: Augmentation = .none, threadCount: Int = 1, depth: Int = 2, cacheByteLimit: Int = 0
     ) {
       self.batchSize = batchSize
       self.patchSize = patchSize
       self.seed = seed
       self.shuffles = shuffles
       self.balance = balance
-      self.dropsLast = dropsLast
       self.augmentation = augmentation
       self.threadCount = threadCount
       self.depth = depth
@@ -66,8 +63,7 @@ public struct BatchLoader: Sendable {
   public let options: Options
   private let cache: DecodedCache
 
-  /// - Throws: `.empty` without pairs (or without a full batch when the last is dropped), `.option` for an option
-  ///   out of range.
+  /// - Throws: `.empty` without pairs, `.option` for an option out of range.
   public init(pairs: [PatchPair], options: Options) throws(DatasetError) {
     guard !pairs.isEmpty else { throw .empty("there are no patches to make batches of") }
     guard options.batchSize >= 1 else { throw .option("the batch size is \(options.batchSize); it must be 1 or more") }
@@ -80,16 +76,10 @@ public struct BatchLoader: Sendable {
     self.pairs = pairs
     self.options = options
     cache = DecodedCache(byteLimit: options.cacheByteLimit)
-    guard batchCount > 0 else {
-      throw .empty("\(pairs.count) patches make no full batch of \(options.batchSize), and smaller ones are dropped")
-    }
   }
 
-  /// Batches in an epoch.
-  public var batchCount: Int {
-    options.dropsLast
-      ? pairs.count / options.batchSize : (pairs.count + options.batchSize - 1) / options.batchSize
-  }
+  /// Batches in an epoch, the last of which may be smaller.
+  public var batchCount: Int { (pairs.count + options.batchSize - 1) / options.batchSize }
 
   /// The order of the pairs in an epoch.
   public func order(epoch: Int) -> [Int] {

@@ -44,7 +44,10 @@ public enum SlideSet {
       }
       let walk = FolderWalk(root: absolute)
       // What cannot be listed may hold slides, and scores of the others would pass for those of all.
-      if let bad = walk.unreadable.first { throw .option("\(bad.path): \(bad.reason); slides can be named one by one") }
+      let hidden = { (path: String) in path.hasSuffix("/lost+found") || path.contains("/.") }
+      if let bad = walk.unreadable.first(where: { !hidden($0.path) }) {
+        throw .option("\(bad.path): \(bad.reason); slides can be named one by one")
+      }
       let files = walk.files.filter(isSlide)
       if files.isEmpty { throw .noDataset(root: path, reason: "there are no slides", expected: layout) }
       let root = path.hasSuffix("/") && path.count > 1 ? String(path.dropLast()) : path

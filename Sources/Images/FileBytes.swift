@@ -10,6 +10,15 @@ public enum FileBytes {
   public static func write(_ bytes: [UInt8], to given: String) throws(ImageError) {
     var path = given
     var about = stat()
+    // A link to what is not there yet. Beyond some it is a circle.
+    for _ in 0..<8 where lstat(path, &about) == 0 && about.st_mode & S_IFMT == S_IFLNK && stat(path, &about) != 0 {
+      var target = [CChar](repeating: 0, count: Int(PATH_MAX))
+      let count = readlink(path, &target, target.count - 1)
+      guard count > 0 else { break }
+      let name = String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+      path = name.hasPrefix("/") ? name : folder + name
+    }
     if stat(given, &about) == 0 {
       if about.st_mode & S_IFMT == S_IFDIR {
         throw ImageError(.unwritable, path: given, reason: "it is a folder")
@@ -24,7 +33,7 @@ public enum FileBytes {
         guard close(descriptor) == 0 else { throw unwritable(given, "writing failed") }
         return
       }
-      if let target = realpath(given, nil) {
+      if let target = realpath(path, nil) {
         path = String(cString: target)
         free(target)
       }
@@ -55,6 +64,27 @@ public enum FileBytes {
       if written < 0 && errno == EINTR { continue }
       guard written > 0 else { throw unwritable(path, "writing failed") }
       position += written
+    }
+  }
+
+  /// All of a file's bytes, or what a pipe gives until its end.
+  ///
+  /// - Throws: `.unreadable`.
+  public static func read(_ path: String) throws(ImageError) -> [UInt8] {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    func unreadable() -> ImageError {
+      ImageError(.unreadable, path: path, reason: "it cannot be read: \(String(cString: strerror(errno)))")
+    }
+    guard descriptor >= 0 else { throw unreadable() }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = Glibc.read(descriptor, &part, part.count)
+      if count < 0 && errno == EINTR { continue }
+      guard count >= 0 else { throw unreadable() }
+      if count == 0 { return bytes }
+      bytes += part[..<count]
     }
   }
 

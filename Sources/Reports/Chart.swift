@@ -65,18 +65,31 @@ public struct Chart: Sendable {
     try Gnuplot.run(script)
   }
 
-  /// The charts as elements for a page, by name.
-  static func inline(_ charts: [Chart]) throws -> [String: String] {
+  /// The charts as elements for a page, by name, and what is wrong with those that could not be drawn.
+  static func inline(_ charts: [Chart]) throws -> (elements: [String: String], problems: [String]) {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-charts-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    try draw(charts, formats: [.svg], into: folder)
+    var problems: [String] = []
+    do throws(Gnuplot.Problem) { try draw(charts, formats: [.svg], into: folder) } catch {
+      guard charts.count > 1, case .failed = error else { throw error }
+      // One that cannot be drawn should not take the others with it.
+      for chart in charts {
+        let file = "\(folder)/\(chart.name).svg"
+        try? FileManager.default.removeItem(atPath: file)
+        do throws(Gnuplot.Problem) { try draw([chart], formats: [.svg], into: folder) } catch {
+          try? FileManager.default.removeItem(atPath: file)
+          problems.append("The chart '\(chart.title)' could not be drawn: \(error).")
+        }
+      }
+      guard problems.count < charts.count else { throw error }
+    }
     var elements: [String: String] = [:]
-    for (index, chart) in charts.enumerated() {
+    for (index, chart) in charts.enumerated() where FileManager.default.fileExists(atPath: "\(folder)/\(chart.name).svg") {
       let text = try String(contentsOfFile: "\(folder)/\(chart.name).svg", encoding: .utf8)
       elements[chart.name] = element(text, of: chart, prefix: "c\(index)-")
     }
-    return elements
+    return (elements, problems)
   }
 
   /// An SVG file's element, with identifiers of its own and without the declarations that a page has no need of.

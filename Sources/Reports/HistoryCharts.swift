@@ -39,7 +39,10 @@ enum HistoryCharts {
   /// project and older runs lack.
   private static func swing(_ record: RunRecord) -> Chart? {
     let history = record.history
-    let scores = [("val_f1", "F1"), ("val_precision", "precision"), ("val_recall", "recall")].filter { history.has($0.0) }
+    // gnuplot gives up where a curve has no point at all.
+    let scores = [("val_f1", "F1"), ("val_precision", "precision"), ("val_recall", "recall")].filter { name, _ in
+      history.has(name) && zip(history[name], history[name].dropFirst()).contains { $0 != nil && $1 != nil }
+    }
     guard history.count > 1, !scores.isEmpty else { return nil }
     let epochs = epochs(history)
     let rows = (1..<history.count).map { row in

@@ -8,7 +8,11 @@ extension Report {
   public func html() throws -> String {
     var notes = problems
     var drawn: [String: String] = [:]
-    do { drawn = try Chart.inline(charts) } catch { notes.append("There are no charts: \(error).") }
+    do {
+      let found = try Chart.inline(charts)
+      drawn = found.elements
+      notes += found.problems
+    } catch { notes.append("There are no charts: \(error).") }
     func figures(_ charts: [Chart]) -> String {
       charts.compactMap { chart in
         drawn[chart.name].map { HTML.figure($0, title: chart.title, caption: chart.caption) }

@@ -5,11 +5,14 @@ package enum Gnuplot {
   package enum Problem: Error, CustomStringConvertible {
     case missing
     case failed(String)
+    /// It was ended.
+    case endless(seconds: Int)
 
     package var description: String {
       switch self {
       case .missing: "gnuplot is not installed (Debian: gnuplot-nox)"
       case .failed(let reason): "gnuplot failed: \(reason)"
+      case .endless(let seconds): "gnuplot did not end within \(seconds) s"
       }
     }
   }
@@ -41,7 +44,7 @@ package enum Gnuplot {
         usleep(5000)
         if Date().timeIntervalSince(start) > mostSeconds {
           kill(process.processIdentifier, SIGKILL)
-          throw Problem.failed("it did not end within \(Int(mostSeconds)) s")
+          throw Problem.endless(seconds: Int(mostSeconds))
         }
       }
       text = String(decoding: FileManager.default.contents(atPath: said) ?? Data(), as: UTF8.self)

@@ -1,4 +1,5 @@
 import Foundation
+import Images
 
 /// The files of a run.
 public struct RunDirectory: Sendable {
@@ -42,10 +43,14 @@ public struct RunDirectory: Sendable {
 
   static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 
-  static func read(_ path: String) throws(RunError) -> String {
-    do { return try String(contentsOfFile: path, encoding: .utf8) } catch {
-      throw .file(path: path, problem: "cannot be read: \(systemReason(error))")
-    }
+  /// A text file, or what a pipe gives.
+  package static func read(_ path: String) throws(RunError) -> String {
+    var bytes: [UInt8]
+    do { bytes = try FileBytes.read(path) } catch { throw .file(path: path, problem: error.reason) }
+    // The mark that editors of some systems put before UTF-8.
+    if bytes.starts(with: [0xef, 0xbb, 0xbf]) { bytes.removeFirst(3) }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw .file(path: path, problem: "is no text in UTF-8") }
+    return text
   }
 
   /// Writes a whole file: to a temporary name, then renamed.

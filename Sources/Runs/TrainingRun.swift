@@ -117,7 +117,7 @@ public final class TrainingRun {
     }
     // Nor do older ones have one of the files: names stay where pictures are drawn anew, and scores of other validation patches compare
     // with nothing.
-    if let made = metadata["files_digest"], made != filesDigest(training + validation) {
+    if let made = metadata[filesKey], made != filesDigest(training + validation) {
       throw RunError.file(
         path: file,
         problem: "was made with other pictures of these names, or other validation patches, than those of the data set now")
@@ -176,6 +176,13 @@ public final class TrainingRun {
     return hash.digits
   }
 
+  /// What a model file's metadata say of the patches.
+  static let filesKey = "files_digest"
+
+  static func filesDigest(_ selection: PatchSelection, of data: PatchDataset) throws -> String {
+    filesDigest(try selection.training(data) + selection.validation(data))
+  }
+
   /// Of the patches' names and their files' sizes, in their order.
   private static func filesDigest(_ pairs: [PatchPair]) -> String {
     var hash = StableHash(digest(pairs).utf8)
@@ -212,7 +219,7 @@ public final class TrainingRun {
     return tiles.merging([
       "patch": "\(configuration.patch)", "threshold": "0.5", "config": try configuration.yaml(), "position": position,
       "patches": "\(training.count)", "patches_digest": Self.digest(training),
-      "files_digest": filesDigest, "source_patch": "\(sourcePatch)",
+      Self.filesKey: filesDigest, "source_patch": "\(sourcePatch)",
       "decisions": "\(decisions.count)",
       "version": glomsegVersion,
     ]) { $1 }

@@ -43,7 +43,7 @@ public final class TIFFWriter {
   deinit {
     // Not finished: nothing stays.
     if handle != nil {
-      try? close()
+      try? close(keeping: false)
       FileSystem.remove(temporaryPath)
     }
   }
@@ -155,15 +155,15 @@ public final class TIFFWriter {
     current = nil
   }
 
-  private func close() throws(SlideError) {
+  private func close(keeping: Bool) throws(SlideError) {
     guard let handle else { return }
     self.handle = nil
-    try check { message, size in tb_finish(handle, message, size) }
+    try check { message, size in tb_finish(handle, keeping, message, size) }
   }
 
   /// Closes the file and puts it in its place.
   public func finish() throws(SlideError) {
-    do throws(SlideError) { try close() } catch {
+    do throws(SlideError) { try close(keeping: true) } catch {
       FileSystem.remove(temporaryPath)
       throw error
     }

@@ -21,6 +21,7 @@ static bool fail_with_note(tb_writer *writer, char *message, size_t message_size
 }
 
 tb_writer *tb_create(const char *path, bool big, char *message, size_t message_size) {
+  errno = 0;
   tb_writer *writer = calloc(1, sizeof *writer);
   if (!writer) {
     tb_fail(message, message_size, "there is not enough memory to write it");
@@ -36,6 +37,7 @@ tb_writer *tb_create(const char *path, bool big, char *message, size_t message_s
 }
 
 bool tb_begin(tb_writer *writer, const tb_layout *layout, char *message, size_t message_size) {
+  errno = 0;
   TIFF *tiff = writer->tiff;
   bool colour = layout->samples == 3;
   int fine = TIFFSetField(tiff, TIFFTAG_SUBFILETYPE, layout->reduced ? FILETYPE_REDUCEDIMAGE : 0) &&
@@ -65,6 +67,7 @@ bool tb_begin(tb_writer *writer, const tb_layout *layout, char *message, size_t 
 
 bool tb_write_tile(tb_writer *writer, uint32_t column, uint32_t row, const uint8_t *bytes, size_t count, char *message,
                    size_t message_size) {
+  errno = 0;
   uint32_t side = 0;
   TIFFGetField(writer->tiff, TIFFTAG_TILEWIDTH, &side);
   uint32_t tile = TIFFComputeTile(writer->tiff, column * side, row * side, 0, 0);
@@ -75,14 +78,16 @@ bool tb_write_tile(tb_writer *writer, uint32_t column, uint32_t row, const uint8
 }
 
 bool tb_end(tb_writer *writer, char *message, size_t message_size) {
+  errno = 0;
   return TIFFWriteDirectory(writer->tiff) ? true : fail_with_note(writer, message, message_size);
 }
 
-bool tb_finish(tb_writer *writer, char *message, size_t message_size) {
-  bool fine = TIFFFlush(writer->tiff);
+bool tb_finish(tb_writer *writer, bool keep, char *message, size_t message_size) {
+  errno = 0;
+  bool fine = !keep || TIFFFlush(writer->tiff);
   if (!fine) fail_with_note(writer, message, message_size);
   // A network's file system may say only now that there is no room.
-  if (fine && fsync(TIFFFileno(writer->tiff)) != 0 && errno != EINVAL && errno != EROFS) {
+  if (keep && fine && fsync(TIFFFileno(writer->tiff)) != 0 && errno != EINVAL && errno != EROFS) {
     tb_fail(message, message_size, "it cannot be written: %s", strerror(errno));
     fine = false;
   }

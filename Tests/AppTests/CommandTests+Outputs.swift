@@ -89,7 +89,15 @@ extension CommandTests {
       #expect(try run("sweep", sweep, "--data", first, "-o", folder + "/runs").code == 0)
       let other = try run("sweep", sweep, "--data", second, "-o", folder + "/runs")
       #expect(other.code == 1 && other.err.contains(first) && other.err.contains(second), "\(other.err)")
-      #expect(try run("sweep", sweep, "--data", first, "-o", folder + "/runs", "--device", "opencl:9:9").code == 1)
+      // The same patches elsewhere are the same data; a device is asked for where there is something to train.
+      try FileManager.default.copyItem(atPath: first, toPath: folder + "/copy")
+      let done = try run("sweep", sweep, "--data", folder + "/copy", "-o", folder + "/runs", "--device", "opencl:9:9")
+      #expect(done.code == 0 && done.out.contains("1 of 1 runs are finished"), "\(done.err)")
+      let more = folder + "/t.yaml"
+      try "base: {patch: 32, base: 2, epochs: 1, device: cpu}\ngrid: {seed: [1, 2]}".write(
+        toFile: more, atomically: true, encoding: .utf8)
+      let missing = try run("sweep", more, "--data", first, "-o", folder + "/runs", "--device", "opencl:9:9")
+      #expect(missing.code == 1 && missing.err.contains("no device 'opencl:9:9'") && !missing.err.contains("runs failed"))
 
       let train = ["-o", folder + "/run", "--patch", "32", "--base", "2", "--device", "cpu"]
       #expect(try run(["train", first, "--epochs", "1"] + train).code == 0)

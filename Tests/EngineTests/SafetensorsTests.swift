@@ -55,9 +55,7 @@ import Testing
     writer.add("deep/näme \"x\"", shape: [1, 2], doubles: [.pi, -1e300])
     writer.add("step", shape: [], integers: [-7])
     writer.add("empty", shape: [0, 3], floats: [])
-    writer.add("fetched", shape: [2, 2]) { buffer in
-      for k in 0..<buffer.count { buffer[k] = Float(k) }
-    }
+    writer.add("fetched", shape: [2, 2], floats: [0, 1, 2, 3])
     try writer.write(to: path)
     #expect(try scratch.contents == ["a.safetensors"])
 
@@ -306,7 +304,6 @@ import Testing
   // MARK: - Writing what can't be
 
   @Test func badTensorsAreNotWritten() throws {
-    struct Unplugged: Error {}
     let scratch = try Scratch()
     let path = scratch.path("kept")
     var sound = SafetensorsWriter()
@@ -329,8 +326,6 @@ import Testing
         $0.add("a", shape: [1], floats: [1])
         $0.add("a", shape: [1], integers: [1])
       }.contains("used twice"))
-    let unplugged = try refused { $0.add("dev", shape: [3]) { _ in throw Unplugged() } }
-    #expect(unplugged.contains(#"tensor "dev": its values could not be fetched: Unplugged"#))
     #expect(try SafetensorsFile(open: path).floats("old") == [7], "the old file stays")
     #expect(try scratch.contents == ["kept"], "no temporary file is left")
 

@@ -225,6 +225,20 @@ import Testing
     #expect(page.contains("2 runs") && page.contains("F1 over"))
   }
 
+  /// A result that is too short for a curve, and a chart that gnuplot refuses, leave the others as they are.
+  @Test func oneChartDoesNotTakeTheOthersWithIt() throws {
+    let short = try legacy(
+      "{\"config\": {\"lr\": 0.001}, \"history\": {\"train_loss\": [1, 2], \"val_f1\": [0.1]}}", name: "short")
+    let page = try Report([short]).html()
+    #expect(page.contains("<svg") && !page.contains("There are no charts"))
+    let charts = [
+      Chart("right", title: "Right", script: "plot [0:1] x"), Chart("wrong", title: "Wrong", script: "plot nonsense("),
+    ]
+    let inline = try Chart.inline(charts)
+    #expect(inline.elements.keys.sorted() == ["right"] && inline.problems.count == 1 && inline.problems[0].contains("'Wrong'"))
+    #expect(throws: Gnuplot.Problem.self) { try Chart.inline([charts[1]]) }
+  }
+
   @Test(arguments: ["{\"config\": {}, \"history\": {}}", "{\"config\": {}, \"history\": [1]}", "{\"config\": {}, \"history\""])
   func damagedResultsAreNamed(_ json: String) throws {
     let file = FileManager.default.temporaryDirectory.appendingPathComponent("glomseg-\(UUID().uuidString).json")

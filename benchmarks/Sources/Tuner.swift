@@ -234,15 +234,17 @@ public final class Tuner {
     let reference = current
     _ = try Self.pass(current)
     let first = monotonicSeconds()
-    var tried = 0.0
+    var (tried, compiling) = (0.0, 0.0)
     for size in TileSize.searched where size.family == family {
       guard let before = best[ifPresent: size] else { continue }
       if shouldStop() || monotonicSeconds() > end { return false }
+      let began = monotonicSeconds()
       try compileAhead(size, best)
+      compiling += monotonicSeconds() - began
       for value in size.candidates(best.deviceClass) where value != before {
         let now = monotonicSeconds()
         // As long as one took so far.
-        if shouldStop() || now + (now - first) / max(1, tried) > end { return false }
+        if shouldStop() || now + (now - first - compiling) / max(1, tried) > end { return false }
         var tiles = best
         tiles[size] = value
         guard launches(family, tiles) != launches(family, best) else { continue }

@@ -4,7 +4,8 @@ import Host
 
 /// The machine, as the kernel tells it.
 enum Machine {
-  static func record() -> SectionRecord {
+  /// - Parameter device: what was asked for.
+  static func record(device: String) -> SectionRecord {
     var record = SectionRecord(name: "machine", title: "Machine", outcome: .done)
     let facts = [
       ("processor", first("model name", in: "/proc/cpuinfo", separator: ":")),
@@ -14,7 +15,7 @@ enum Machine {
       ("system", first("PRETTY_NAME", in: "/etc/os-release", separator: "=")),
       ("kernel", text("/proc/version")),
     ]
-    var object: [String: Any] = [:]
+    var object: [String: Any] = ["device asked for": device]
     for (name, value) in facts where !value.isEmpty { object[name] = value }
     let variables = [
       "CUDA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "OCL_ICD_VENDORS", "OCL_ICD_FILENAMES", "OPENBLAS_NUM_THREADS",

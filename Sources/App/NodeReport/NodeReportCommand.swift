@@ -62,7 +62,15 @@ struct NodeReportCommand: ParsableCommand {
       let reason = record.reason.isEmpty ? "" : ": \(record.reason)"
       printError(String(format: "%@: %@, %.1f s", record.name, record.outcome.rawValue, record.seconds) + reason)
     }
-    if !runner.records.contains(where: { $0.name == "machine" }) { try runner.add(Machine.record()) }
+    if let machine = runner.records.first(where: { $0.name == "machine" }) {
+      let before = machine.results.first?["device asked for"] as? String ?? device
+      guard before == device else {
+        throw RunError.setting(
+          name: "--device", problem: "the report in \(output) was begun with \(before) and cannot go on with \(device)")
+      }
+    } else {
+      try runner.add(Machine.record(device: device))
+    }
     // A training run that was cut begins anew.
     if !runner.records.contains(where: { $0.name == "training" }) {
       try? FileManager.default.removeItem(atPath: output + "/training/run")

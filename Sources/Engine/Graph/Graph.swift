@@ -45,7 +45,7 @@ public struct Graph: Sendable {
   ) -> ValueID {
     append(
       ValueInfo(
-        shape: shape, name: name, residence: residence, storage: storage, layout: .nchw,
+        shape: shape, name: name, residence: residence, storage: storage,
         needsGradient: needsGradient))
   }
 

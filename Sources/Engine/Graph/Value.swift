@@ -10,17 +10,11 @@ public struct ValueInfo: Sendable {
   public let name: String
   public let residence: Residence
   public internal(set) var storage: Storage
-  public let layout: Layout
   /// Whether a gradient with respect to this value is wanted (parameters, and all that depends on them).
   public let needsGradient: Bool
 
   /// Whole words.
   public var byteCount: Int { (shape.count * storage.bytesPerElement + 3) / 4 * 4 }
-}
-
-/// The order of a value's elements in memory. Channel-innermost layouts are to come.
-public enum Layout: Sendable {
-  case nchw
 }
 
 /// The persistent memory kinds. All but `running` share one layout, so that an optimiser step is one launch.

@@ -15,12 +15,16 @@ public enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertibl
 
   public var description: String {
     switch self {
-    case .system(let path, let call, let code):
-      "\(path): \(call) failed: \(String(cString: strerror(code))) (errno \(code))"
-    case .header(let path, let reason):
-      "\(path): \(reason)"
-    case .tensor(let path, let name, let reason):
-      "\(path): tensor \(SafetensorsHeader.quoted(name)): \(reason)"
+    case .system(let path, _, _), .header(let path, _), .tensor(let path, _, _): "\(path): \(problem)"
+    }
+  }
+
+  /// Without the path.
+  public var problem: String {
+    switch self {
+    case .system(_, let call, let code): "\(call) failed: \(String(cString: strerror(code))) (errno \(code))"
+    case .header(_, let reason): reason
+    case .tensor(_, let name, let reason): "tensor \(SafetensorsHeader.quoted(name)): \(reason)"
     }
   }
 }

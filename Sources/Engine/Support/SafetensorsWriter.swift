@@ -17,8 +17,8 @@ public struct SafetensorsWriter {
     let name: String
     let shape: [Int]
     let dtype: SafetensorsFile.DType
-    /// Elements given; nil when `source` fills whatever the shape asks for.
-    let count: Int?
+    /// Elements given.
+    let count: Int
     let source: Source
   }
 
@@ -26,7 +26,6 @@ public struct SafetensorsWriter {
     case floats([Float])
     case doubles([Double])
     case integers([Int64])
-    case fill((UnsafeMutableBufferPointer<Float>) throws -> Void)
   }
 
   public init(metadata: [String: String] = [:]) {
@@ -52,20 +51,10 @@ public struct SafetensorsWriter {
         name: name, shape: shape, dtype: .i64, count: integers.count, source: .integers(integers)))
   }
 
-  /// Adds an F32 tensor whose values are fetched when their turn to be written comes, such as from a device.
-  ///
-  /// - Parameter fill: fills the whole buffer, which has the shape's elements and holds NaN before. What it throws ends
-  ///   the writing and is reported as this tensor's error.
-  public mutating func add(
-    _ name: String, shape: [Int], fill: @escaping (UnsafeMutableBufferPointer<Float>) throws -> Void
-  ) {
-    entries.append(Entry(name: name, shape: shape, dtype: .f32, count: nil, source: .fill(fill)))
-  }
-
   /// Writes everything added to `path`, replacing a file there.
   ///
-  /// - Throws: ``SafetensorsError`` when a name is used twice or reserved, values don't fill their shape, a `fill`
-  ///   throws, or the system refuses. The file at `path` is then as it was, and no temporary file is left.
+  /// - Throws: ``SafetensorsError`` when a name is used twice or reserved, values don't fill their shape, or the
+  ///   system refuses. The file at `path` is then as it was, and no temporary file is left.
   public func write(to path: String) throws(SafetensorsError) {
     let ordered =
       entries.filter { $0.dtype.byteCount == 8 } + entries.filter { $0.dtype.byteCount != 8 }
@@ -125,8 +114,8 @@ public struct SafetensorsWriter {
         throw wrong("shape \(entry.shape) is negative or too large")
       }
       let count = byteCount / entry.dtype.byteCount
-      if let given = entry.count, given != count {
-        throw wrong("\(given) values do not fill shape \(entry.shape), which has \(count)")
+      guard entry.count == count else {
+        throw wrong("\(entry.count) values do not fill shape \(entry.shape), which has \(count)")
       }
       let (end, overflow) = start.addingReportingOverflow(byteCount)
       guard !overflow else { throw wrong("the file would be too large") }
@@ -152,17 +141,6 @@ public struct SafetensorsWriter {
     case .floats(let values): try file.write(values, path: temporary)
     case .doubles(let values): try file.write(values, path: temporary)
     case .integers(let values): try file.write(values, path: temporary)
-    case .fill(let fill):
-      var values = [Float](repeating: .nan, count: entry.shape.reduce(1, *))
-      var failure: (any Error)?
-      values.withUnsafeMutableBufferPointer { buffer in
-        do { try fill(buffer) } catch { failure = error }
-      }
-      if let failure {
-        throw .tensor(
-          path: path, name: entry.name, reason: "its values could not be fetched: \(failure)")
-      }
-      try file.write(values, path: temporary)
     }
   }
 

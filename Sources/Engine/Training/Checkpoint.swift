@@ -60,7 +60,7 @@ public enum Checkpoint {
   }
 
   private static func write(_ writer: SafetensorsWriter, _ path: String) throws(EngineError) {
-    do throws(SafetensorsError) { try writer.write(to: path) } catch { throw .file(path: path, problem: "\(error)") }
+    do throws(SafetensorsError) { try writer.write(to: path) } catch { throw .file(path: path, problem: error.problem) }
   }
 
   /// A checkpoint's model and metadata, without its tensors.
@@ -108,12 +108,12 @@ public enum Checkpoint {
   public static func integers(_ name: String, in path: String) throws(EngineError) -> [Int64] {
     let file = try read(path)
     guard file.tensors[name] != nil else { return [] }
-    do throws(SafetensorsError) { return try file.integers(name) } catch { throw .file(path: path, problem: "\(error)") }
+    do throws(SafetensorsError) { return try file.integers(name) } catch { throw .file(path: path, problem: error.problem) }
   }
 
   static func read(_ path: String) throws(EngineError) -> SafetensorsFile {
     do throws(SafetensorsError) { return try SafetensorsFile(open: path) } catch {
-      throw .file(path: path, problem: "\(error)")
+      throw .file(path: path, problem: error.problem)
     }
   }
 
@@ -141,7 +141,7 @@ public enum Checkpoint {
   /// A tensor's elements; where they should be finite, a NaN or an infinity is refused, for it makes every prediction one.
   static func floats(_ name: String, in file: SafetensorsFile, _ path: String, finite: Bool) throws(EngineError) -> [Float] {
     let values: [Float]
-    do throws(SafetensorsError) { values = try file.floats(name) } catch { throw .file(path: path, problem: "\(error)") }
+    do throws(SafetensorsError) { values = try file.floats(name) } catch { throw .file(path: path, problem: error.problem) }
     guard !finite || values.allSatisfy(\.isFinite) else {
       throw .file(path: path, problem: "tensor \(name) has an element that is NaN or infinite, so the model cannot be used")
     }

@@ -56,10 +56,15 @@ public struct Sweep {
     var datasets: [String: PatchDataset] = [:]
     var backends: [String: any Backend] = [:]
     let jobs = jobs
-    try requireSameData(jobs)
+    func data(_ job: SweepPlan.Job) throws -> PatchDataset {
+      let data = try datasets[job.data] ?? dataset(job.data)
+      datasets[job.data] = data
+      return data
+    }
+    for job in jobs { try requireSameData(job) { try data(job) } }
     // A device that is not there would fail each run by itself: where there is no other, that is said at once.
     var missing: (any Error)?
-    for job in jobs {
+    for job in jobs where (try? RunRecord(folder: directory(job).path).status) != .finished {
       let key = "\(job.configuration.device) \(job.configuration.precision.rawValue)"
       guard backends[key] == nil else { continue }
       do { backends[key] = try backend(job.configuration) } catch { missing = missing ?? error }
@@ -84,8 +89,7 @@ public struct Sweep {
           try RunDirectory.write(job.configuration.yaml(), to: directory.configuration)
           try RunDirectory.write("data: \(quoted(job.data))\noverlap: \(job.overlap)\n", to: directory.job)
           do {
-            let data = try datasets[job.data] ?? dataset(job.data)
-            datasets[job.data] = data
+            let data = try data(job)
             let key = "\(job.configuration.device) \(job.configuration.precision.rawValue)"
             let device = try backends[key] ?? backend(job.configuration)
             backends[key] = device
@@ -114,19 +118,23 @@ public struct Sweep {
     return tally
   }
 
+  /// - Parameter verified: the job's data set as it is trained on, which takes longer than to list it.
   /// - Throws: where a folder's run was made of other data: its scores would pass for those of this one.
-  private func requireSameData(_ jobs: [SweepPlan.Job]) throws(RunError) {
-    func place(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path }
-    for job in jobs {
-      let file = directory(job).job
-      guard RunDirectory.exists(file), let made = try? Yams.compose(yaml: RunDirectory.read(file))?.mapping?["data"]?.string,
-        made != job.data, place(made) != place(job.data)
-      else { continue }
-      throw .file(
-        path: file,
-        problem:
-          "says that the run was made of the data set \(made), and this sweep's is \(job.data): choose another folder with -o")
-    }
+  private func requireSameData(_ job: SweepPlan.Job, verified: () throws -> PatchDataset) throws {
+    let directory = directory(job)
+    // One that failed before it trained has nothing of its data. Older runs do not say what they were made of.
+    guard directory.holdsRun, let file = try? RunDirectory.modelFile(directory.path),
+      let made = try Checkpoint.open(file).metadata[TrainingRun.filesKey], let listed = try? PatchDataset.scan(root: job.data)
+    else { return }
+    func digest(_ data: PatchDataset) throws -> String { try TrainingRun.filesDigest(job.configuration.selection, of: data) }
+    // Broken pairs may have been left out.
+    if (try? digest(listed)) == made { return }
+    if try digest(verified()) == made { return }
+    let before =
+      (try? Yams.compose(yaml: RunDirectory.read(directory.job))?.mapping?["data"]?.string).flatMap { $0 } ?? "another one"
+    throw RunError.file(
+      path: directory.path,
+      problem: "holds a run of other patches (of \(before)) than those of \(job.data) now: choose another folder with -o")
   }
 
   /// What the folders of this shard's runs say now.

@@ -92,8 +92,8 @@ public struct SweepPlan: Sendable {
     }
     guard !varied.isEmpty else { throw bad("grid", "nothing is varied: give 'grid' or 'random'") }
 
-    var jobs: [Job] = []
-    var known: [String: [String: String]] = [:]
+    var planned:
+      [(configuration: RunConfiguration, overlap: String, values: [String: String], named: [String: String], name: String)] = []
     for point in grid.flatMap({ start in draws.map { start + $0 } }) {
       let (options, own) = try Self.options(point, path: path)
       let overlap = own ?? overlap
@@ -103,18 +103,24 @@ public struct SweepPlan: Sendable {
         throw .setting(name: path, problem: "the run with \(values) cannot be: \(error)")
       }
       let values = try configuration.options.scalars().merging(["overlap": overlap]) { $1 }
-      var name = try RunName.of(configuration, overlap: overlap)
       let named = values.filter { !RunName.leavesOut($0.key, configuration) }
-      if let other = known[name], other != named {
-        // Of two paths a name may be the same: it has letters, digits and hyphens alone.
-        name += "_" + StableHash(named.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined().utf8).digits
-      }
+      planned.append((configuration, overlap, values, named, try RunName.of(configuration, overlap: overlap)))
+    }
+    var jobs: [Job] = []
+    var known: Set<[String: String]> = []
+    let shared = Dictionary(grouping: planned, by: \.name).mapValues { Set($0.map(\.named)).count > 1 }
+    for run in planned {
       // Draws of few values may meet, and so may settings of which one overrules the other.
-      guard known.updateValue(named, forKey: name) == nil else { continue }
+      guard known.insert(run.named).inserted else { continue }
+      var name = run.name
+      if shared[name] == true {
+        // Of two paths a name may be the same: it has letters, digits and hyphens alone. None of them gets it, whatever their order.
+        name += "_" + StableHash(run.named.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined().utf8).digits
+      }
       var folder = data
-      for (key, value) in values { folder = folder.replacing("{\(key)}", with: value) }
+      for (key, value) in run.values { folder = folder.replacing("{\(key)}", with: value) }
       if folder.contains("{") { throw bad("data", "\(folder): there is no setting of the name in braces") }
-      jobs.append(Job(name: name, configuration: configuration, data: folder, overlap: overlap))
+      jobs.append(Job(name: name, configuration: run.configuration, data: folder, overlap: run.overlap))
     }
     self.jobs = jobs
     self.varied = varied
@@ -162,7 +168,7 @@ public struct SweepPlan: Sendable {
     if let step = range["step"]?.float ?? (isWhole ? 1 : nil), step > 0 {
       // The last step may lie beyond the range's end. Every step is as likely as another, but by magnitude.
       let last = ((high - low) / step + 1e-9).rounded(.down)
-      guard last < 1e9 else { throw bad("has more than a thousand million steps") }
+      guard last < 0x1p53 else { throw bad("has more steps than there are whole numbers") }
       value = low + (isLog ? min(((value - low) / step).rounded(), last) : Double(source.below(Int(last) + 1))) * step
     } else {
       // Four digits tell runs apart, and their names stay short.

@@ -81,8 +81,8 @@ bool tb_begin(tb_writer *writer, const tb_layout *layout, char *message, size_t 
 bool tb_write_tile(tb_writer *writer, uint32_t column, uint32_t row, const uint8_t *bytes, size_t count, char *message,
                    size_t message_size);
 bool tb_end(tb_writer *writer, char *message, size_t message_size);
-// Closes the file and frees the writer, whatever was written; false where not all of it is on disk.
-bool tb_finish(tb_writer *writer, char *message, size_t message_size);
+// Closes the file and frees the writer, whatever was written; false where it is kept and not all of it is on disk.
+bool tb_finish(tb_writer *writer, bool keep, char *message, size_t message_size);
 
 // A zlib stream of `count` bytes in `into`, which holds tb_deflate_bound(count). Returns its length; 0: out of memory.
 size_t tb_deflate(const uint8_t *bytes, size_t count, int32_t level, uint8_t *into, size_t capacity);

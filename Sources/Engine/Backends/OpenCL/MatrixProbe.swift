@@ -80,8 +80,8 @@ enum MatrixProbe {
     switch found.holds {
     case .always: store?.keep(Array(found.text.utf8), for: key)
     case .once: store?.remove(key)
-    // What was noted before the question stays, as after a process that did not live to hear the answer.
-    case .faulted: break
+    // As after a process that did not live to hear the answer; this one may go on for hours.
+    case .faulted: store?.keep(Array(Attempt(process: Attempt.ended, number: number).text(found).utf8), for: key)
     }
     return found
   }
@@ -101,6 +101,9 @@ enum MatrixProbe {
     /// From 1.
     let number: Int
 
+    /// The number of no process.
+    static let ended: Int32 = 0
+
     private static let words = "asked by process "
 
     /// - Parameter found: what is known so far, which counts where nothing more comes.
@@ -117,7 +120,7 @@ enum MatrixProbe {
 
     /// Twice is no accident, as an interrupt by the user is.
     var isLast: Bool { number >= 2 }
-    var isRunning: Bool { process != getpid() && (kill(process, 0) == 0 || errno == EPERM) }
+    var isRunning: Bool { process > Self.ended && process != getpid() && (kill(process, 0) == 0 || errno == EPERM) }
   }
 
   /// Asks for one vendor's units of each kind; the first that work.
@@ -212,8 +215,10 @@ enum MatrixProbe {
     of device: OpenCLDevice, as kernels: KernelChoice, matrixMoves: Bool = true, edit: ProgramCache.SourceEdit? = nil
   ) -> Problem? {
     for precision in precisions(of: kernels.matrixUnits) {
+      var opened: OpenCLBackend?
       do throws(EngineError) {
         let backend = try OpenCLBackend(device, as: kernels, precision: precision, edit: edit, matrixMoves: matrixMoves)
+        opened = backend
         if let error = try excess(backend) {
           return Problem(words: "a product in \(precision.rawValue) is off by \(error) times what is allowed", holds: .always)
         }
@@ -221,7 +226,7 @@ enum MatrixProbe {
         let isRefused = if case .build = error { true } else { false }
         return Problem(
           words: "a product in \(precision.rawValue): \(brief("\(error)"))",
-          holds: isRefused ? .always : error.mayBeFault ? .faulted : .once)
+          holds: isRefused ? .always : error.mayBeFault && opened?.responds == false ? .faulted : .once)
       }
     }
     return nil
