@@ -33,7 +33,7 @@ LINK, TO_ASSEMBLY, COMPILE_WITH_DEVICE_LIBRARIES = 0x4, 0x7, 0xF
 
 
 def installed():
-    return COMPILER.exists() and HEADERS.exists()
+    return (FOLDER / "complete").exists() and COMPILER.exists() and HEADERS.exists()
 
 
 def install():

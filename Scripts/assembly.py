@@ -54,7 +54,7 @@ def unpack_packages(folder, packages):
 
 
 def unpack_suite(folder, suite, packages):
-    """Packages of another Debian than this one ("trixie main"), unpacked into a folder and not installed."""
+    """Packages of another Debian than this one ("trixie main"), unpacked into a folder and not installed. `complete` there is written last."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "lists/partial").mkdir(parents=True)
     (folder / "packages").mkdir()
@@ -71,6 +71,7 @@ def unpack_suite(folder, suite, packages):
         subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
     shutil.rmtree(folder / "packages")
     shutil.rmtree(folder / "lists")
+    (folder / "complete").touch()
 
 
 def install_clang():
