@@ -119,6 +119,12 @@ def of_kernels(path):
         right = got is None if expected is None else got is not None and expected in got
         print(f"{'noticed' if expected else 'passed'}: {name}" if right else f"WRONG: {name}: {got}")
         wrong += [] if right else [name]
+    # Where arrays begin in shared memory: what an array is aligned to beyond its declaration is luck.
+    for used in range(0, 300, 4):
+        for align in [1, 2, 4, 8, 16, 128]:
+            begin = layer.ptx_place(used, align)
+            if not used <= begin < used + 2 * align or begin % align or begin % (2 * align) == 0:
+                wrong.append(f"an array of alignment {align} at {begin} behind {used}")
     got = said(layer, "wgmma.fence.sync.aligned;", 1, "sm_90")
     print(f"noticed: wgmma for sm_90: {got}")
     return wrong + ([] if got and "is for sm_90a" in got else ["wgmma for sm_90"])
