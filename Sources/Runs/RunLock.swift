@@ -1,6 +1,6 @@
 import Foundation
 
-/// Holds a run's folder against other processes, for as long as it lives.
+/// Holds a run's folder against other processes, until `release()` or the end of this one.
 public struct RunLock {
   private let descriptor: Int32
 

@@ -8,8 +8,8 @@ import VectorMath
 ///
 /// - Inputs: z (N, C, H, W) stored, γ (C), β (C). Updates: running mean (C), running variance (C).
 /// - Result: table (1, C, 1, 4): mean, scale, beta, 1/√(var + eps).
-/// - Numerics: mean and variance of runs of pixels by two corrected passes, merged by Chan's formula: right where the mean
-///   is a thousand standard deviations (Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance").
+/// - Numerics: on OpenCL mean and variance of runs of pixels by two corrected passes, merged by Chan's formula (the CPU path: one pass in
+///   double, shifted): right where the mean is a thousand standard deviations (Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance").
 public struct BatchNorm: Operation {
   public static let name = "batch_norm"
   let relu: Bool
@@ -70,7 +70,7 @@ public struct BatchNorm: Operation {
   public func launches(_ io: NodeIO, _ device: DeviceTraits) -> [Launch] {
     let z = io.inputs[0]
     let runs = ChannelRuns(z)
-    // They mean nothing here: they make one program of this and its gradient, where that is in 32 bits.
+    // This kernel does not use them: with them it and its gradient are one compiled program, where that is in 32 bits.
     let defines =
       [("RELU", relu ? 1 : 0), ("ACCUMULATE", 0), ("FROZEN", 0)] + storedMacro("Z_STORED", io.readings[0].data)
     return [
