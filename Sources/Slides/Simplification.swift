@@ -21,16 +21,26 @@ extension [Polygon] {
     return self
   }
 
-  /// Whether no two sides of any rings meet except neighbours at their common point, and each hole lies inside.
+  /// Whether no two sides of any rings meet except neighbours at their common point, each hole lies inside and in no other hole, and no
+  /// polygon lies in another: a bay that is straightened may swallow what lay in it.
   var areSimple: Bool {
     Polygon.areApart(flatMap { [$0.exterior] + $0.holes })
       && allSatisfy { polygon in
         polygon.holes.allSatisfy { hole in hole.allSatisfy { OutlineTracer.contains(polygon.exterior, $0) } }
+          && polygon.holes.indices.allSatisfy { i in
+            polygon.holes.indices.allSatisfy { i == $0 || !OutlineTracer.contains(polygon.holes[$0], polygon.holes[i][0]) }
+          }
       }
+      && indices.allSatisfy { i in indices.allSatisfy { i == $0 || !self[$0].holds(self[i].exterior[0]) } }
   }
 }
 
 extension Polygon {
+  /// Whether a point that is on no line lies in it.
+  fileprivate func holds(_ point: Point) -> Bool {
+    OutlineTracer.contains(exterior, point) && !holes.contains { OutlineTracer.contains($0, point) }
+  }
+
   fileprivate static func simplified(_ ring: Ring, _ tolerance: Double) -> Ring {
     guard ring.count > 4 else { return ring }
     // A ring has no ends: it is halved at the point furthest from its first.

@@ -199,6 +199,18 @@ import Testing
     #expect(covered == rows.reduce(0) { $0 + $1.filter(\.self).count })
   }
 
+  /// A bay with an island in it is not straightened over the island.
+  @Test func simplifiedOutlinesDoNotSwallowEachOther() {
+    func ring(_ points: (Double, Double)...) -> Ring { points.map { Point(x: $0.0, y: $0.1) } }
+    let bay = Polygon(exterior: ring((0, 0), (100, 0), (100, 100), (60, 100), (60, 70), (40, 70), (40, 100), (0, 100)), holes: [])
+    let island = Polygon(exterior: ring((45, 80), (55, 80), (55, 90), (45, 90)), holes: [])
+    let alone = [bay].simplified(tolerance: 40)
+    #expect(alone[0].exterior.count < bay.exterior.count, "the bay alone is straightened")
+    let both = [bay, island].simplified(tolerance: 40)
+    #expect(!OutlineTracer.contains(both[0].exterior, both[1].exterior[0]))
+    #expect(![Polygon(exterior: ring((0, 0), (100, 0), (100, 100), (0, 100)), holes: []), island].areSimple)
+  }
+
   @Test func simplifiedOutlinesStayValidAndNear() {
     // A disc with a hole, large enough for its steps to vanish.
     let side = 400
