@@ -1,28 +1,19 @@
 // A layer of OpenCL's loader (OPENCL_LAYERS) that makes a CPU's driver an NVIDIA GPU: memory, queues and events are the driver's, programs are
-// compiled to PTX by clang and run by run.c. A launch that does what a GPU would not allow fails with CL_OUT_OF_RESOURCES, as it does
+// compiled to PTX by clang (compile.c) and run by run.c. A launch that does what a GPU would not allow fails with CL_OUT_OF_RESOURCES, as it does
 // there, and standard error has one line that says what it was.
 //
-// PTX_EMULATOR_CLANG     the compiler, by default clang-19
-// PTX_EMULATOR_LIBRARY   libclc's nvptx64--nvidiacl.bc
-// PTX_EMULATOR_CACHE     a folder that keeps compiled programs
 // PTX_EMULATOR_COUNTS    a file that gets a line for each instruction of each launch (count.c)
 // PTX_EMULATOR_WITHOUT   the instructions that begin so are taken out, to see that their absence is noticed
 #define _GNU_SOURCE
 #define CL_TARGET_OPENCL_VERSION 120
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
 #include <CL/cl_layer.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ptx.h"
-
-#define VERSION "1"
 
 static const cl_icd_dispatch *driver;
 static cl_icd_dispatch layer;
@@ -77,7 +68,7 @@ static cl_int CL_API_CALL get_device_info(cl_device_id d, cl_device_info what, s
   case CL_DEVICE_TYPE: NUMBER(cl_device_type, CL_DEVICE_TYPE_GPU)
   case CL_DEVICE_NAME: return answer_text("NVIDIA sm_90a, emulated", size, to, returned);
   case CL_DEVICE_VENDOR: return answer_text("NVIDIA (emulated)", size, to, returned);
-  case CL_DRIVER_VERSION: return answer_text("emulator " VERSION, size, to, returned);
+  case CL_DRIVER_VERSION: return answer_text("emulator " PTX_EMULATOR_VERSION, size, to, returned);
   // As NVIDIA's driver says of an H100.
   case CL_DEVICE_EXTENSIONS:
     return answer_text("cl_khr_global_int32_base_atomics cl_khr_fp64 cl_nv_device_attribute_query", size, to, returned);
@@ -123,69 +114,6 @@ static cl_program CL_API_CALL create_with_binary(
   return (cl_program)p;
 }
 
-static char *read_file(const char *path) {
-  FILE *file = fopen(path, "r");
-  if (!file) return NULL;
-  char *text;
-  size_t size;
-  FILE *to = open_memstream(&text, &size);
-  char part[65536];
-  for (size_t n; (n = fread(part, 1, sizeof part, file)) > 0;) fwrite(part, 1, n, to);
-  fclose(to);
-  fclose(file);
-  return text;
-}
-
-static char *environment(const char *name, const char *otherwise) {
-  char *value = getenv(name);
-  return value && *value ? value : (char *)otherwise;
-}
-
-extern char **environ;
-
-// Writes the PTX of the program's source into `path`; what the compiler says is the program's log.
-static int compile(Program *p, const char *folder, const char *path) {
-  char source[4096], log[4096], written[4096], *arguments[256];
-  snprintf(source, sizeof source, "%s/program.cl", folder);
-  snprintf(log, sizeof log, "%s/log", folder);
-  snprintf(written, sizeof written, "%s.%d.%p", path, getpid(), (void *)p);
-  FILE *file = fopen(source, "w");
-  if (!file) return -1;
-  fputs(p->source, file);
-  fclose(file);
-  int n = 0;
-  char *library = environment("PTX_EMULATOR_LIBRARY", "nvptx64--nvidiacl.bc");
-  char *fixed[] = {environment("PTX_EMULATOR_CLANG", "clang-19"), "-x", "cl", "-O3", "-Xclang", "-finclude-default-header", "-target",
-                   "nvptx64-nvidia-nvcl", "-Xclang", "-target-cpu", "-Xclang", "sm_90a", "-Xclang", "-target-feature", "-Xclang",
-                   "+ptx80", "-Xclang", "-mlink-builtin-bitcode", "-Xclang", library, "-D__NV_CL_C_VERSION=120", "-S", "-o", written, source};
-  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) arguments[n++] = fixed[i];
-  char *options = strdup(p->options);
-  for (char *word = strtok(options, " "); word && n < 250; word = strtok(NULL, " "))
-    // NVIDIA's own, which clang does not know.
-    if (strncmp(word, "-cl-nv-", 7)) arguments[n++] = word;
-  arguments[n] = NULL;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  pid_t child;
-  int exit = -1, failed = posix_spawnp(&child, arguments[0], &actions, NULL, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (!failed)
-    while (waitpid(child, &exit, 0) < 0 && errno == EINTR) {}
-  free(options);
-  free(p->log);
-  p->log = read_file(log);
-  if (failed) p->log = strdup("error: the compiler could not be started (PTX_EMULATOR_CLANG)");
-  unlink(source);
-  unlink(log);
-  if (failed || exit) {
-    unlink(written);
-    return -1;
-  }
-  return rename(written, path);
-}
-
 static cl_int CL_API_CALL build_program(
     cl_program program, cl_uint count, const cl_device_id *devices, const char *options, void(CL_CALLBACK *notify)(cl_program, void *), void *data) {
   (void)count, (void)devices;
@@ -194,17 +122,12 @@ static cl_int CL_API_CALL build_program(
   p->options = strdup(options ? options : "");
   p->status = CL_BUILD_ERROR;
   if (!p->ptx) {
-    // FNV-1a, twice.
-    uint64_t hash[2] = {0xcbf29ce484222325, 0x84222325cbf29ce4};
-    for (int part = 0; part < 2; part++)
-      for (const char *c = part ? p->options : p->source; *c; c++)
-        for (int k = 0; k < 2; k++) hash[k] = (hash[k] ^ (unsigned char)*c) * (0x100000001b3 + 2 * (uint64_t)k);
-    char folder[] = "/tmp/ptx-emulator-XXXXXX", path[4096];
-    if (!mkdtemp(folder)) return CL_OUT_OF_RESOURCES;
-    snprintf(path, sizeof path, "%s/" VERSION "-%016lx%016lx.ptx", environment("PTX_EMULATOR_CACHE", folder), (long)hash[0], (long)hash[1]);
-    if (access(path, R_OK) == 0 || compile(p, folder, path) == 0) p->ptx = read_file(path);
-    if (!getenv("PTX_EMULATOR_CACHE")) unlink(path);
-    rmdir(folder);
+    char *log;
+    p->ptx = ptx_compile(p->source, p->options, &log);
+    if (log) {
+      free(p->log);
+      p->log = log;
+    }
   }
   if (p->ptx) {
     char problem[1024], *text = strdup(p->ptx);

@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Another where a kept program would no longer be what is compiled.
+#define PTX_EMULATOR_VERSION "1"
+
 enum { LANES = 32, SHARED_BASE = 1024, SHARED_LIMIT = 227 << 10 };
 
 typedef struct {
@@ -101,6 +104,10 @@ typedef struct {
   // The file that counts of its instructions are added to; NULL: nobody counts.
   const char *counts_to;
 } Launch;
+
+/// The PTX of a program's text, as it was kept or as the compiler makes it; NULL where that refuses it. `said`: what the compiler says, NULL where
+/// nobody asked it. The caller frees both.
+char *ptx_compile(const char *source, const char *options, char **said);
 
 /// Where in shared memory something begins behind `used` bytes: aligned as it was declared, and to no more than that.
 int ptx_place(int used, int align);
