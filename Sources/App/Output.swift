@@ -82,15 +82,8 @@ struct JSONOutput {
       return
     }
     guard let stream else { return try writeFile(data, to: path) }
-    let bytes = Array(data + Data("\n".utf8))
-    var start = 0
-    while start < bytes.count {
-      let written = bytes[start...].withUnsafeBytes { Glibc.write(stream, $0.baseAddress, $0.count) }
-      if written < 0 && errno == EINTR { continue }
-      guard written > 0 else {
-        throw EngineError.file(path: path, problem: "cannot be written: \(String(cString: strerror(errno)))")
-      }
-      start += written
+    do throws(ImageError) { try FileBytes.write(Array(data + Data("\n".utf8)), to: stream, named: path) } catch {
+      throw EngineError.file(path: path, problem: "cannot be written: \(error.reason)")
     }
   }
 }

@@ -55,7 +55,10 @@ public enum FileBytes {
     }
   }
 
-  private static func write(_ bytes: [UInt8], to descriptor: Int32, named path: String) throws(ImageError) {
+  /// Writes all bytes to an open file.
+  ///
+  /// - Throws: `.unwritable`, naming `path`.
+  public static func write(_ bytes: [UInt8], to descriptor: Int32, named path: String) throws(ImageError) {
     var position = 0
     while position < bytes.count {
       let written = bytes.withUnsafeBytes { raw in

@@ -86,25 +86,3 @@ public struct KernelChoice: Sendable, Equatable, CustomStringConvertible {
     return deviceClass.rawValue + units
   }
 }
-
-extension Launch {
-  /// A launch of a kernel that includes lanes.clh.
-  ///
-  /// - Parameters:
-  ///   - runs: pieces of work, each shared by the lanes of a work-group.
-  ///   - rows: whether a run is a row of a plane, shorter than most.
-  init(
-    _ file: String, _ function: String, defines: [(name: String, value: Int)] = [],
-    arguments: [(name: String, value: Argument)], runs: [Int], on device: DeviceTraits, rows: Bool = false
-  ) {
-    let tuning = device.deviceClass.tuning
-    let lanes = rows ? tuning.rowLanes : tuning.lanes
-    guard lanes > 1 else {
-      self.init(file, function, defines: defines, arguments: arguments, global: runs)
-      return
-    }
-    self.init(
-      file, function, defines: defines + [("LANES", lanes), ("WIDTH", tuning.width)], arguments: arguments,
-      global: [runs[0] * lanes] + runs.dropFirst(), local: [lanes] + runs.dropFirst().map { _ in 1 })
-  }
-}

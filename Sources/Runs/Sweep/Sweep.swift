@@ -61,7 +61,12 @@ public struct Sweep {
       datasets[job.data] = data
       return data
     }
-    for job in jobs { try requireSameData(job) { try data(job) } }
+    var listed: [String: PatchDataset] = [:]
+    for job in jobs where directory(job).holdsRun {
+      guard let files = listed[job.data] ?? (try? PatchDataset.scan(root: job.data)) else { continue }
+      listed[job.data] = files
+      try requireSameData(job, listed: files) { try data(job) }
+    }
     // A device that is not there would fail each run by itself: where there is no other, that is said at once.
     var missing: (any Error)?
     for job in jobs where (try? RunRecord(folder: directory(job).path).status) != .finished {
@@ -118,13 +123,15 @@ public struct Sweep {
     return tally
   }
 
-  /// - Parameter verified: the job's data set as it is trained on, which takes longer than to list it.
+  /// - Parameters:
+  ///   - listed: the job's data set as its files are named.
+  ///   - verified: the same as it is trained on, which takes longer.
   /// - Throws: where a folder's run was made of other data: its scores would pass for those of this one.
-  private func requireSameData(_ job: SweepPlan.Job, verified: () throws -> PatchDataset) throws {
+  private func requireSameData(_ job: SweepPlan.Job, listed: PatchDataset, verified: () throws -> PatchDataset) throws {
     let directory = directory(job)
-    // One that failed before it trained has nothing of its data. Older runs do not say what they were made of.
-    guard directory.holdsRun, let file = try? RunDirectory.modelFile(directory.path),
-      let made = try Checkpoint.open(file).metadata[TrainingRun.filesKey], let listed = try? PatchDataset.scan(root: job.data)
+    // Older runs do not say what they were made of.
+    guard let file = try? RunDirectory.modelFile(directory.path),
+      let made = try Checkpoint.open(file).metadata[TrainingRun.filesKey]
     else { return }
     func digest(_ data: PatchDataset) throws -> String { try TrainingRun.filesDigest(job.configuration.selection, of: data) }
     // Broken pairs may have been left out.
